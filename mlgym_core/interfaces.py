@@ -1,0 +1,477 @@
+"""What plugin authors implement. Import these names from `mlgym_core`, not from here.
+
+The part that runs inside the grader (`Task` and what it is handed) needs only the standard library, so that a
+grader's Python holds nothing but what the task's `grader_requirements` name.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from mlgym_core.env import AsyncEnv
+    from mlgym_core.specs import Resources
+    from mlgym_core.types import EpisodeResult, Protocol, Score, Split
+
+
+# ---------------------------------------------------------------------------------------------- tasks
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmissionFile:
+    """A file that the agent hands in.
+
+    Attributes:
+        path: Relative to the workspace, with `/` between the parts.
+        max_bytes: A larger file makes the submission invalid.
+        required: Whether a submission without it is invalid.
+    """
+
+    path: str
+    max_bytes: int = 1 << 20
+    required: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Anchors:
+    """The two ends of a task's scale on one split: the baseline is 0, the reference 1.
+
+    Attributes:
+        baseline: What the untouched starter earns.
+        baseline_source: Where that number comes from.
+        reference: The best clean result known, or None.
+        reference_source: Where that number comes from.
+        scale: With no reference, the difference from the baseline that counts as 1.
+        optimum: If given, scores count by `-log10(distance to the optimum)`.
+        epsilon: Distances below it count as it; only with `optimum`.
+    """
+
+    baseline: float
+    baseline_source: str = ""
+    reference: float | None = None
+    reference_source: str = ""
+    scale: float | None = None
+    optimum: float | None = None
+    epsilon: float = 1e-6
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Where a task writes its files when it is prepared; both folders exist and are empty.
+
+    Attributes:
+        public: Copied into every agent's workspace.
+        private: Seen by graders only.
+    """
+
+    public: Path
+    private: Path
+
+
+class SubmittedProgram(abc.ABC):
+    """A submitted Python file, loaded in a process of its own that has nothing of the grader's.
+
+    Arguments travel there as copies: numbers, strings, bytes, None, and lists, tuples and dictionaries of them.
+    Results come back as plain JSON values (tuples as lists, numpy scalars and arrays as numbers and lists).
+    """
+
+    @abc.abstractmethod
+    def call(self, function: str, *arguments: Any) -> Any:
+        """Call a function that the file defines and return its result.
+
+        Raises:
+            InvalidSubmission: if there is no such function, it raises, answers with something that is not a
+                plain value, exceeds its time, or its process ends.
+        """
+
+
+class Grading(abc.ABC):
+    """What a grader is handed. It lives in the grader's process.
+
+    Attributes:
+        submission: Folder with the submitted files, read-only.
+        private: Folder with the task's private files, read-only.
+        variant: Which variant of the task is graded.
+        split: Which split is graded.
+        protocol: Which protocol is graded.
+        seed: 64-bit integer; everything random in the grader derives from it.
+    """
+
+    submission: Path
+    private: Path
+    variant: str
+    split: Split
+    protocol: Protocol
+    seed: int
+
+    @abc.abstractmethod
+    def program(self, path: str, *, call_seconds: float = 1.0, total_seconds: float = 600.0) -> SubmittedProgram:
+        """Load the submitted Python file `path` in a submission process that no other program has used.
+
+        Args:
+            path: Path relative to `submission`.
+            call_seconds: Wall time that one call may take.
+            total_seconds: Wall time that all calls together may take.
+
+        Raises:
+            InvalidSubmission: if the file cannot be loaded.
+            GraderError: if the task started more programs than its `submission_processes`.
+        """
+
+
+class Task(abc.ABC):
+    """A research task. One class serves preparation (on the host) and grading (in the grader's process).
+
+    Class attributes:
+        submission_processes: How many submitted programs one grading loads (0 for predictions).
+        grading_seconds: Wall time after which a grader counts as hung.
+        floor: The return of an episode whose final submission is invalid; the baseline is 0.
+    """
+
+    submission_processes: ClassVar[int] = 0
+    grading_seconds: ClassVar[float] = 600.0
+    floor: ClassVar[float] = -0.1
+
+    def __init__(self, variant: str = "full") -> None:
+        self.variant = variant
+
+    @abc.abstractmethod
+    def description(self) -> str:
+        """Return what the agent is told, in Markdown: goal, data, submission format, metric, baseline."""
+
+    @abc.abstractmethod
+    def submission_files(self) -> Sequence[SubmissionFile]:
+        """Return the files that make up a submission."""
+
+    @abc.abstractmethod
+    def anchors(self, split: Split) -> Anchors:
+        """Return the ends of the scale on `split`."""
+
+    @abc.abstractmethod
+    def prepare(self, preparation: Preparation) -> None:
+        """Write the public and private files. Must give the same bytes each time."""
+
+    @abc.abstractmethod
+    def grade(self, grading: Grading) -> Mapping[str, float]:
+        """Grade a submission and return a value for each metric of the task's spec.
+
+        Raises:
+            InvalidSubmission: with a reason for the agent, if it cannot be graded.
+        """
+
+    def contamination(self) -> str:
+        """Return what is known of the answers being public in the world, for `mlgym info`."""
+        return ""
+
+
+# ------------------------------------------------------------------------------------------ sandboxes
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A host folder or file that a sandbox shows.
+
+    Attributes:
+        source: On the host.
+        target: Absolute path in the sandbox. A sandbox without a file system of its own ignores it.
+        writable: Whether processes in the sandbox may change it.
+    """
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxLayout:
+    """All that a sandbox consists of.
+
+    Attributes:
+        mounts: What it sees besides the system and the interpreter.
+        working_directory: Where its processes start, as a path of the sandbox.
+        home: Home folder, as a path of the sandbox.
+        environment: Variables besides the sandbox's own `PATH`, `HOME` and the like.
+        packages: Host folder with the Python packages that its interpreter sees, or None for none.
+        temporary_bytes: Size of its private `/tmp` if that is not among the mounts.
+        network: Whether it may reach the network.
+        resources: Limits for all of its processes together.
+    """
+
+    mounts: tuple[Mount, ...] = ()
+    working_directory: str = "/"
+    home: str = "/tmp"  # noqa: S108 - a path of the sandbox
+    environment: Mapping[str, str] = field(default_factory=dict)
+    packages: Path | None = None
+    temporary_bytes: int = 256 << 20
+    network: bool = False
+    resources: Resources | None = None
+
+
+class SandboxProcess(abc.ABC):
+    """A process that a sandbox started, and everything that descends from it."""
+
+    @abc.abstractmethod
+    def interrupt(self) -> None:
+        """Send the interrupt signal to the process itself."""
+
+    @abc.abstractmethod
+    def kill_descendants(self, since: float) -> None:
+        """Kill the descendants that were started after `since`, a reading of `time.clock_gettime(CLOCK_BOOTTIME)`.
+
+        Descendants that are older, and whatever those started, go on.
+        """
+
+    @abc.abstractmethod
+    def freeze(self) -> None:
+        """Stop the process and all descendants until `thaw`."""
+
+    @abc.abstractmethod
+    def thaw(self) -> None:
+        """Let frozen processes go on."""
+
+    @abc.abstractmethod
+    async def kill(self) -> None:
+        """End the process and all descendants, and wait until they are gone. Does nothing the second time."""
+
+    @abc.abstractmethod
+    async def wait(self) -> int:
+        """Wait until the process has ended and return its exit status; negative for a signal's number."""
+
+
+class Sandbox(abc.ABC):
+    """A place for processes that shows them a layout and nothing else.
+
+    Class attributes:
+        isolated: Whether it keeps processes from the rest of the host. Results without it are flagged.
+        capabilities: What it can do, by name, such as `network` or `memory-limit`.
+    """
+
+    isolated: ClassVar[bool] = True
+    capabilities: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, layout: SandboxLayout) -> None:
+        self.layout = layout
+
+    @classmethod
+    @abc.abstractmethod
+    def unavailable_reason(cls) -> str | None:
+        """Return why it does not work on this machine and what would help, or None if it works."""
+
+    @property
+    @abc.abstractmethod
+    def python(self) -> tuple[str, ...]:
+        """The command that starts Python inside, with the layout's packages importable."""
+
+    @abc.abstractmethod
+    def inside(self, source: Path) -> str:
+        """Return the path at which processes of the sandbox see the host path `source`.
+
+        Raises:
+            ValueError: if no mount shows it.
+        """
+
+    @abc.abstractmethod
+    async def spawn(
+        self,
+        command: Sequence[str],
+        *,
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        descriptors: Sequence[int] = (),
+    ) -> SandboxProcess:
+        """Start a process.
+
+        Args:
+            command: Program and arguments, as paths of the sandbox.
+            stdin: Descriptor that becomes its standard input; likewise `stdout` and `stderr`.
+            descriptors: Further descriptors that it inherits under the same numbers.
+
+        Raises:
+            SandboxError: if it cannot be started.
+        """
+
+    async def close(self) -> None:
+        """End what is left of the sandbox. The processes that `spawn` returned are killed by their owners."""
+
+
+# ---------------------------------------------------------------------------------------------- tools
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolResult:
+    """What a tool returns; the episode makes an `Observation` of it."""
+
+    text: str
+    exit_code: int | None = None
+    truncated: bool = False
+    timed_out: bool = False
+    score: Score | None = None
+
+
+class ToolContext(abc.ABC):
+    """The side of an episode that tools see."""
+
+    @abc.abstractmethod
+    async def run_shell(self, command: str) -> ToolResult:
+        """Run a command in the episode's persistent shell, within the action's time limit."""
+
+    @abc.abstractmethod
+    async def read_file(self, path: str, max_bytes: int) -> bytes:
+        """Return up to `max_bytes` of a file in the sandbox; relative paths start at the shell's directory.
+
+        Raises:
+            ToolError: if it cannot be read.
+        """
+
+    @abc.abstractmethod
+    async def write_file(self, path: str, content: bytes) -> None:
+        """Write a file in the sandbox and make its parent folders.
+
+        Raises:
+            ToolError: if it cannot be written.
+        """
+
+    @abc.abstractmethod
+    async def validate(self) -> ToolResult:
+        """Grade what is in the workspace on the validation split.
+
+        Raises:
+            ToolError: if no validation is left.
+        """
+
+    @abc.abstractmethod
+    async def submit(self) -> ToolResult:
+        """End the episode; what is in the workspace is graded on the test split."""
+
+
+class Tool(abc.ABC):
+    """A tool that agents call.
+
+    The typed parameters of `run` after `context` are its arguments; its JSON schema is made from them and from
+    the docstring of `run`, whose first paragraph describes the tool.
+    """
+
+    run: ClassVar[Callable[..., Awaitable[ToolResult]]]
+    """`async def run(self, context: ToolContext, …) -> ToolResult`."""
+
+
+# --------------------------------------------------------------------------------------------- agents
+
+
+class Agent(abc.ABC):
+    """Something that plays episodes.
+
+    The typed keyword parameters of its `__init__` are its options (`-A key=value`). One instance plays one episode.
+    """
+
+    @abc.abstractmethod
+    def run(self, env: AsyncEnv) -> Awaitable[None] | None:
+        """Play the episode `env`, which has been reset.
+
+        Usually `async def run(self, env)`. A plain `def run(self, env)` is run in a thread and handed the
+        synchronous face of the same environment. Returning without having submitted ends the episode, and what
+        is in the workspace is graded.
+        """
+
+
+# ------------------------------------------------------------------------- metrics, models, executors
+
+
+class Metric(abc.ABC):
+    """A metric that compares predictions with references."""
+
+    @abc.abstractmethod
+    def compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> float:
+        """Return the metric of equally long sequences, in the same order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelReply:
+    """One answer of a language model.
+
+    Attributes:
+        text: What it said, without tool calls.
+        tool_calls: The calls it made, each `{"id", "tool", "arguments"}`.
+        prompt_tokens: Tokens of the request.
+        completion_tokens: Tokens of the answer.
+        cost_usd: Cost in US dollars; None if unknown.
+    """
+
+    text: str
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = None
+
+
+class Model(abc.ABC):
+    """A language model. `name` is what follows the provider's prefix in `--model`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @abc.abstractmethod
+    async def complete(
+        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> ModelReply:
+        """Answer a conversation of messages in the Chat Completions format, given tools as JSON schemas."""
+
+
+class Executor(abc.ABC):
+    """A way of running many episodes."""
+
+    @abc.abstractmethod
+    def execute(
+        self, episodes: Sequence[Callable[[], Awaitable[EpisodeResult]]], parallel: int
+    ) -> AsyncIterator[EpisodeResult]:
+        """Run the episodes, at most `parallel` at a time, and yield each result when it is there."""
+
+
+# ------------------------------------------------------------------------------------------ observers
+
+
+@dataclass(frozen=True)
+class EpisodeEvent:
+    """A line of `trajectory.jsonl`, as observers get it.
+
+    Attributes:
+        episode_id: Which episode.
+        seq: Number of the event in its episode, from 0.
+        t: Seconds since reset.
+        type: `reset`, `model`, `action`, `observation`, `validation`, `submission`, `score`, `limit`, `error` or `end`.
+        fields: The fields of that type, as documented in the reference.
+    """
+
+    episode_id: str
+    seq: int
+    t: float
+    type: str
+    fields: Mapping[str, Any]
+
+
+__all__ = [
+    "Agent",
+    "Anchors",
+    "EpisodeEvent",
+    "Executor",
+    "Grading",
+    "Metric",
+    "Model",
+    "ModelReply",
+    "Mount",
+    "Preparation",
+    "Sandbox",
+    "SandboxLayout",
+    "SandboxProcess",
+    "SubmissionFile",
+    "SubmittedProgram",
+    "Task",
+    "Tool",
+    "ToolContext",
+    "ToolResult",
+]

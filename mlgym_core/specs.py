@@ -1,0 +1,190 @@
+"""What plugins register: small frozen descriptions that name the class which does the work.
+
+A spec is cheap: making one imports nothing. Its `target` is a string `"package.module:Class"`, imported only
+when somebody asks for that id. Listings print specs.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+from mlgym_core.errors import UsageError
+from mlgym_core.ids import check_plain_id, check_task_id, domain_of
+
+Direction = Literal["maximize", "minimize"]
+
+_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")
+
+
+def _check_target(target: str) -> None:
+    if not _TARGET.match(target):
+        raise UsageError(f"{target!r} is not a target: write 'package.module:Class'.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one process of a task may use. `None` leaves the sandbox's default.
+
+    Attributes:
+        memory_bytes: Resident memory of all processes together, in bytes.
+        processes: Processes and threads alive at once.
+        gpus: Graphics processors needed.
+    """
+
+    memory_bytes: int | None = None
+    processes: int | None = None
+    gpus: int = 0
+
+
+@dataclass(frozen=True)
+class TaskMetric:
+    """A number that a task's grader reports. The first of a task is the primary one.
+
+    Attributes:
+        name: The key in the grader's result.
+        direction: Whether more or less of it is better.
+    """
+
+    name: str
+    direction: Direction = "maximize"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What all registered things share: an id, the class behind it, and one line for listings."""
+
+    kind: ClassVar[str] = ""
+
+    id: str
+    target: str
+    summary: str
+
+    def __post_init__(self) -> None:
+        self._check_id()
+        _check_target(self.target)
+
+    def _check_id(self) -> None:
+        check_plain_id(self.id)
+
+
+@dataclass(frozen=True)
+class TaskSpec(Spec):
+    """A task, as a listing shows it.
+
+    Attributes:
+        version: Changes whenever scores stop being comparable.
+        domain: Where listings group it; the part of the id before the slash unless given.
+        tags: Free words for filtering.
+        metrics: What the grader reports, the primary metric first.
+        variants: The data variants, the default first.
+        requirements: Requirement strings (PEP 508) of the agent's and the submission's Python.
+        grader_requirements: The same for the grader's Python.
+        resources: What one process of the task may use.
+        network: Whether the agent's sandbox may reach the network.
+    """
+
+    kind: ClassVar[str] = "task"
+
+    version: str = field(default="1", kw_only=True)
+    domain: str | None = field(default=None, kw_only=True)
+    tags: tuple[str, ...] = field(default=(), kw_only=True)
+    metrics: tuple[TaskMetric, ...] = field(default=(), kw_only=True)
+    variants: tuple[str, ...] = field(default=("full",), kw_only=True)
+    requirements: tuple[str, ...] = field(default=(), kw_only=True)
+    grader_requirements: tuple[str, ...] = field(default=(), kw_only=True)
+    resources: Resources | None = field(default=None, kw_only=True)
+    network: bool = field(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.domain is None:
+            object.__setattr__(self, "domain", domain_of(self.id))
+        if not self.metrics:
+            raise UsageError(f"Task {self.id!r} names no metric: give at least one in `metrics`.")
+        if not self.variants:
+            raise UsageError(f"Task {self.id!r} has no variant: give at least one in `variants`.")
+
+    def _check_id(self) -> None:
+        check_task_id(self.id)
+
+    @property
+    def primary_metric(self) -> TaskMetric:
+        """The metric that scores and rewards are made of."""
+        return self.metrics[0]
+
+
+@dataclass(frozen=True)
+class AgentSpec(Spec):
+    """An agent. `needs_model` says whether `--model` must be given."""
+
+    kind: ClassVar[str] = "agent"
+
+    needs_model: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class ToolSpec(Spec):
+    """A tool that agents call. Tools with `default` are offered unless a run names its own list."""
+
+    kind: ClassVar[str] = "tool"
+
+    default: bool = field(default=False, kw_only=True)
+
+
+@dataclass(frozen=True)
+class MetricSpec(Spec):
+    """A metric that graders can use by name."""
+
+    kind: ClassVar[str] = "metric"
+
+    direction: Direction = field(default="maximize", kw_only=True)
+
+
+@dataclass(frozen=True)
+class SandboxSpec(Spec):
+    """A sandbox. `auto` tries those with a `preference`, lowest first; the others must be asked for by name."""
+
+    kind: ClassVar[str] = "sandbox"
+
+    preference: int | None = field(default=None, kw_only=True)
+
+
+@dataclass(frozen=True)
+class ModelSpec(Spec):
+    """A provider of language models; its id is the prefix before the first slash of `--model`."""
+
+    kind: ClassVar[str] = "model"
+
+
+@dataclass(frozen=True)
+class ExecutorSpec(Spec):
+    """A way of running many episodes."""
+
+    kind: ClassVar[str] = "executor"
+
+
+@dataclass(frozen=True)
+class SuiteSpec:
+    """A named list of tasks that are reported together.
+
+    Attributes:
+        id: The suite's name.
+        summary: One line for listings.
+        tasks: Task ids, in reporting order.
+    """
+
+    kind: ClassVar[str] = "suite"
+
+    id: str
+    summary: str
+    tasks: tuple[str, ...] = field(default=(), kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_plain_id(self.id)
+        for task_id in self.tasks:
+            check_task_id(task_id)
+
+
+AnySpec = Spec | SuiteSpec

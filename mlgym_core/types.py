@@ -1,0 +1,150 @@
+"""The values that cross mlgym's boundaries: observations, scores, results. All are frozen."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mlgym_core.specs import Direction
+
+Split = Literal["validation", "test"]
+Protocol = Literal["strict", "paper"]
+RewardScheme = Literal["improvement", "final"]
+Status = Literal["completed", "invalid_submission", "infrastructure_failure", "interrupted"]
+ExitReason = Literal["submitted", "max_steps", "max_time", "max_cost", "max_tokens", "agent_exit", "error"]
+
+RESULT_SCHEMA = "mlgym.episode/1"
+
+
+class Frozen(BaseModel):
+    """Base of the value models: immutable, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ToolCall(Frozen):
+    """An action: call `tool` with `arguments`. A plain string as action means `bash` with that command."""
+
+    tool: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+
+Action = str | dict[str, Any] | ToolCall
+
+
+class Score(Frozen):
+    """The outcome of one grading, as `mlgym grade --json` prints it.
+
+    Attributes:
+        valid: Whether the submission could be graded.
+        reason: Why not, in words the agent can use; None if valid.
+        metrics: Everything that the grader reported.
+        primary: Name of the metric that counts.
+        value: The primary metric; None if invalid.
+        normalized: `value` on the scale where the baseline is 0 and the reference 1, unclipped.
+        baseline: The baseline's value of the primary metric on this split.
+        reference: The best clean value known on this split, or None.
+    """
+
+    task: str
+    variant: str
+    split: Split
+    protocol: Protocol
+    valid: bool
+    reason: str | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+    primary: str
+    value: float | None = None
+    direction: Direction
+    normalized: float | None = None
+    baseline: float
+    reference: float | None = None
+
+
+class Observation(Frozen):
+    """What an agent sees after an action.
+
+    Attributes:
+        text: Output of the tool; bytes that are not UTF-8 appear as `\\xff`.
+        exit_code: Of a shell command; None for other tools or if the command did not end by itself.
+        duration_s: Wall time of the action in seconds.
+        truncated: Whether the middle of a long output was cut out.
+        timed_out: Whether the action was ended at its time limit.
+        cwd: The shell's working directory after the action.
+        steps_left: Steps that the episode still allows.
+        score: The validation's score, if the action was one.
+        error: Whether the tool refused the call.
+    """
+
+    text: str
+    exit_code: int | None = None
+    duration_s: float = 0.0
+    truncated: bool = False
+    timed_out: bool = False
+    cwd: str = ""
+    steps_left: int = 0
+    score: Score | None = None
+    error: bool = False
+
+
+class Tokens(Frozen):
+    """Tokens that an episode's model calls used."""
+
+    prompt: int = 0
+    completion: int = 0
+
+
+class Integrity(Frozen):
+    """What a reader of a score must know about how it came about, such as `unisolated`."""
+
+    flags: tuple[str, ...] = ()
+
+
+class EpisodeResult(Frozen):
+    """One finished episode: `episode.json`, and a line of `mlgym run --json`.
+
+    Attributes:
+        data_hash: Hash of the public and private files that the task was prepared with.
+        reward: The reward scheme.
+        model: The model's id, or None for agents without one.
+        started_at: Start in UTC, ISO 8601.
+        score: The final score on the test split.
+        best_validation: Best primary metric that a validation returned.
+        final: The primary metric of the final score.
+        return_: Sum of rewards (`return` in JSON); None after an infrastructure failure.
+        cost_usd: Cost of the model calls in US dollars; None if unknown.
+        wall_s: Wall time from reset to the end, in seconds.
+        dir: The episode's folder, or None if the episode was not recorded.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    schema_: str = Field(default=RESULT_SCHEMA, alias="schema")
+    episode_id: str
+    task: str
+    task_version: str
+    data_hash: str
+    variant: str
+    protocol: Protocol
+    reward: RewardScheme
+    sandbox: str
+    agent: str | None = None
+    model: str | None = None
+    seed: int
+    repeat: int = 0
+    started_at: str
+    error: str | None = None
+    status: Status
+    exit_reason: ExitReason
+    steps: int
+    score: Score | None = None
+    best_validation: float | None = None
+    final: float | None = None
+    return_: float | None = Field(default=None, alias="return")
+    validations: int = 0
+    cost_usd: float | None = None
+    tokens: Tokens = Tokens()
+    wall_s: float
+    integrity: Integrity = Integrity()
+    dir: str | None = None
