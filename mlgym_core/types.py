@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,8 @@ RewardScheme = Literal["improvement", "final"]
 Status = Literal["completed", "invalid_submission", "infrastructure_failure", "interrupted"]
 ExitReason = Literal["submitted", "max_steps", "max_time", "max_cost", "max_tokens", "agent_exit", "error"]
 
+PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
+REWARD_SCHEMES: tuple[RewardScheme, ...] = get_args(RewardScheme)
 RESULT_SCHEMA = "mlgym.episode/1"
 
 

@@ -1,0 +1,143 @@
+"""The public ways to make an environment, and the face of it for code that is not asynchronous."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+from mlgym_core.env import AsyncEnv, EnvOptions, Info, StepResult, make_env
+from mlgym_core.types import Action, EpisodeResult, Observation
+
+Result = TypeVar("Result")
+Runner = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class _OwnLoop:
+    """Runs coroutines to their end on an event loop of its own.
+
+    There is no thread behind it, so that it works after a fork; only where a loop is already running in the calling
+    thread (a notebook, say) does a helper thread take over for the length of the call.
+    """
+
+    def __init__(self) -> None:
+        self._process_id = -1
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._helper: ThreadPoolExecutor | None = None
+
+    def __call__(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        if self._loop is None or self._process_id != os.getpid():
+            self._process_id = os.getpid()
+            self._loop = asyncio.new_event_loop()
+            self._helper = None
+        loop = self._loop
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return loop.run_until_complete(coroutine)
+        if self._helper is None:
+            self._helper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlgym-env")
+        return self._helper.submit(loop.run_until_complete, coroutine).result()
+
+    def close(self) -> None:
+        if self._helper is not None:
+            self._helper.shutdown()
+            self._helper = None
+        if self._loop is not None and self._process_id == os.getpid():
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._loop.close()
+            self._loop = None
+
+
+class Env:
+    """A gym environment. Make it with `make`; it is a context manager, and `close` ends it.
+
+    Args:
+        core: The environment behind this face.
+        run: How its coroutines are run.
+        close_runner: Called when the environment is closed.
+    """
+
+    def __init__(self, core: AsyncEnv, run: Runner, close_runner: Callable[[], None] = lambda: None) -> None:
+        self._core = core
+        self._run = run
+        self._close_runner = close_runner
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getattr__(self, name: str) -> Any:
+        """Show the public properties of the asynchronous environment, such as `tools` and `seconds_left`."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._core, name)
+
+    @property
+    def result(self) -> EpisodeResult | None:
+        """The result of the episode that ended last, or None."""
+        return self._core.result
+
+    @property
+    def observation(self) -> Observation:
+        """The last observation."""
+        return self._core.observation
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the episode has ended, so that `step` would raise."""
+        return self._core.is_over
+
+    def reset(self, *, seed: int | None = None) -> tuple[Observation, Info]:
+        """Begin an episode in a fresh workspace; see `AsyncEnv.reset`."""
+        result: tuple[Observation, Info] = self._run(self._core.reset(seed=seed))
+        return result
+
+    def step(self, action: Action) -> StepResult:
+        """Carry out an action; see `AsyncEnv.step`."""
+        result: StepResult = self._run(self._core.step(action))
+        return result
+
+    def close(self) -> None:
+        """End what is going on and remove its traces from the machine. Safe to call twice."""
+        self._run(self._core.close())
+        self._close_runner()
+
+
+def make(task: str, **options: Unpack[EnvOptions]) -> Env:
+    """Return a gym environment over a task.
+
+    Args:
+        task: A task id, such as `games/blotto`.
+        options: See `EnvOptions`.
+
+    Raises:
+        UsageError: if a name or value is not valid; the message says what is.
+
+    Example:
+        >>> with make("games/blotto") as env:  # doctest: +SKIP
+        ...     observation, info = env.reset(seed=0)
+        ...     observation, reward, terminated, truncated, info = env.step("ls")
+    """
+    run = _OwnLoop()
+    try:
+        core: AsyncEnv = run(make_env(task, **options))
+    except BaseException:
+        run.close()
+        raise
+    return Env(core, run, run.close)
+
+
+@contextlib.asynccontextmanager
+async def make_async(task: str, **options: Unpack[EnvOptions]) -> AsyncIterator[AsyncEnv]:
+    """The same as `make` for asynchronous code: `async with make_async(…) as env`, then `await env.step(…)`."""
+    async with await make_env(task, **options) as env:
+        yield env

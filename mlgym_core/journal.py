@@ -1,0 +1,122 @@
+"""The append-only record of an episode: one event a line in `trajectory.jsonl`.
+
+Each kind of event has a method here, whose arguments are the event's fields. A line is written by one call to the
+system, so that a runner that is killed leaves whole lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlgym_core.interfaces import EpisodeEvent
+from mlgym_core.types import Observation, Score
+
+Observer = tuple[str, Callable[[EpisodeEvent], object]]
+"""The name of a plugin, and its `mlgym_episode_events`."""
+
+SCHEMA = "mlgym.trajectory/1"
+
+
+class Journal:
+    """Records one episode and tells observers.
+
+    Args:
+        episode_id: The episode.
+        folder: Where `trajectory.jsonl` goes; None records nothing.
+        observers: Who is told of each event.
+    """
+
+    def __init__(self, episode_id: str, folder: Path | None, observers: Sequence[Observer] = ()) -> None:
+        self._episode_id = episode_id
+        self._observers = list(observers)
+        self._started = time.monotonic()
+        self._sequence = 0
+        self._descriptor = -1
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._descriptor = os.open(folder / "trajectory.jsonl", flags, 0o644)
+
+    def reset(self, *, task: str, variant: str, protocol: str, reward: str, seed: int, sandbox: str, text: str) -> None:
+        """The episode began; `text` is what the agent was told."""
+        self._append(
+            "reset",
+            {
+                "schema": SCHEMA,
+                "episode_id": self._episode_id,
+                "task": task,
+                "variant": variant,
+                "protocol": protocol,
+                "reward": reward,
+                "seed": seed,
+                "sandbox": sandbox,
+                "text": text,
+            },
+        )
+
+    def model(self, fields: Mapping[str, Any]) -> None:
+        """A language model answered; `fields` are what the agent wants on record (messages, tokens, cost)."""
+        self._append("model", fields)
+
+    def action(self, *, step: int, tool: str, arguments: Mapping[str, Any]) -> None:
+        """The agent called a tool; `step` counts from 1."""
+        self._append("action", {"step": step, "tool": tool, "arguments": arguments})
+
+    def observation(self, observation: Observation, *, step: int, reward: float) -> None:
+        """What the agent saw, as the fields of `Observation` without the score, and the step's reward."""
+        fields = {name: value for name, value in observation.__dict__.items() if name != "score"}
+        self._append("observation", {"step": step, "reward": reward, **fields})
+
+    def validation(self, score: Score, *, step: int, number: int) -> None:
+        """A validation was graded; `number` counts from 1."""
+        self._append("validation", {"step": step, "number": number, "score": score.model_dump(mode="json")})
+
+    def submission(self, *, files: Sequence[str], exit_reason: str) -> None:
+        """The final submission was copied out of the workspace."""
+        self._append("submission", {"files": list(files), "exit_reason": exit_reason})
+
+    def score(self, score: Score, *, reward: float) -> None:
+        """The final submission was graded; `reward` is the last reward."""
+        self._append("score", {"score": score.model_dump(mode="json"), "reward": reward})
+
+    def limit(self, *, name: str) -> None:
+        """A limit ended the episode."""
+        self._append("limit", {"name": name})
+
+    def error(self, *, message: str) -> None:
+        """Something broke that is nobody's submission."""
+        self._append("error", {"message": message})
+
+    def end(self, *, status: str, exit_reason: str, return_: float | None) -> None:
+        """The episode is over."""
+        self._append("end", {"status": status, "exit_reason": exit_reason, "return": return_})
+
+    def close(self) -> None:
+        """Close the file. Further events are an error of ours."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _append(self, kind: str, fields: Mapping[str, Any]) -> None:
+        elapsed = round(time.monotonic() - self._started, 6)
+        if self._descriptor >= 0:
+            event = {"seq": self._sequence, "t": elapsed, "type": kind, **fields}
+            os.write(self._descriptor, (json.dumps(event) + "\n").encode())
+        if self._observers:
+            self._tell(EpisodeEvent(self._episode_id, self._sequence, elapsed, kind, fields))
+        self._sequence += 1
+
+    def _tell(self, event: EpisodeEvent) -> None:
+        for observer in list(self._observers):
+            name, function = observer
+            try:
+                function(event)
+            except Exception as error:  # noqa: BLE001 - an observer must never end an episode
+                self._observers.remove(observer)
+                print(f"Plugin {name!r} failed to observe an episode and is not asked again: {error!r}", file=sys.stderr)

@@ -1,0 +1,152 @@
+"""Preparing a task once: its public and private files, its packages, and what its grader needs of the code."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from mlgym_core.errors import MlgymError, PluginError, UsageError
+from mlgym_core.host import Host
+from mlgym_core.ids import slug
+from mlgym_core.interfaces import Preparation, Task
+from mlgym_core.sandbox.environments import packages_for
+from mlgym_core.sandbox.locking import exclusive_lock
+from mlgym_core.settings import cache_dir
+from mlgym_core.specs import TaskSpec
+
+
+@dataclass(frozen=True)
+class PreparedTask:
+    """A task that is ready to be played and graded.
+
+    Attributes:
+        public: Folder that each workspace is a copy of.
+        private: Folder that graders see.
+        data_hash: Hash of both folders.
+        package: The folder or file of the package with the task's class.
+        packages: Python packages of the agent and of submission processes, or None.
+        grader_packages: Python packages of the grader, or None.
+    """
+
+    spec: TaskSpec
+    task: Task
+    variant: str
+    public: Path
+    private: Path
+    data_hash: str
+    package: Path
+    packages: Path | None
+    grader_packages: Path | None
+
+
+def prepare_task(
+    host: Host, task_id: str, variant: str | None = None, notify: Callable[[str], None] = lambda _: None
+) -> PreparedTask:
+    """Return a task with its files, making them if they are not in the cache.
+
+    Args:
+        variant: The task's first variant unless given.
+        notify: Told in a sentence before a long wait.
+
+    Raises:
+        UsageError: if there is no such task or variant.
+        MlgymError: if the preparation fails.
+    """
+    spec = host.tasks.spec(task_id)
+    chosen = variant or spec.variants[0]
+    if chosen not in spec.variants:
+        raise UsageError(f"Task {task_id!r} has no variant {chosen!r}. It has: {', '.join(spec.variants)}.")
+    task = host.tasks.load(task_id)(chosen)
+    package = _package_of(spec)
+    identity = f"{spec.id} {spec.version} {chosen} {_content_hash((package,))}"
+    name = f"{slug(spec.id)}-{slug(chosen)}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    folder = cache_dir() / "prepared" / name
+    if not folder.is_dir():
+        _prepare(task, spec, folder, notify)
+    public, private = folder / "public", folder / "private"
+    return PreparedTask(
+        spec=spec,
+        task=task,
+        variant=chosen,
+        public=public,
+        private=private,
+        data_hash=(folder / "hash").read_text(),
+        package=package,
+        packages=packages_for(spec.requirements, notify),
+        grader_packages=packages_for(spec.grader_requirements, notify),
+    )
+
+
+def _prepare(task: Task, spec: TaskSpec, folder: Path, notify: Callable[[str], None]) -> None:
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with exclusive_lock(folder.with_name(f"{folder.name}.lock")):
+        if folder.is_dir():
+            return
+        notify(f"Preparing {spec.id} (once) …")
+        # `mkdtemp` makes folders that only their owner can enter; the rename keeps that.
+        partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
+        try:
+            public, private = partial / "public", partial / "private"
+            public.mkdir()
+            private.mkdir()
+            try:
+                task.prepare(Preparation(public, private))
+            except MlgymError:
+                raise
+            except Exception as error:
+                raise PluginError(f"Task {spec.id!r} could not be prepared: {error!r}.") from error
+            (partial / "hash").write_text(_content_hash((public, private)))
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _package_of(spec: TaskSpec) -> Path:
+    """Return the folder of the top-level package that holds the task's class, or the file of a single module."""
+    top = spec.target.partition(":")[0].partition(".")[0]
+    found = importlib.util.find_spec(top)
+    if found is not None and found.submodule_search_locations:
+        return Path(next(iter(found.submodule_search_locations))).resolve()
+    if found is not None and found.origin and Path(found.origin).is_file():
+        return Path(found.origin).resolve()
+    raise PluginError(f"The package {top!r} of task {spec.id!r} is not a folder on disk, as graders need it to be.")
+
+
+def _content_hash(roots: tuple[Path, ...]) -> str:
+    stamps = []
+    for root in roots:
+        for path in sorted([root] if root.is_file() else root.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                status = path.stat()
+                relative = path.name if path == root else str(path.relative_to(root))
+                stamps.append((str(path), relative, status.st_size, status.st_mtime_ns))
+        stamps.append(("", "", 0, 0))
+    return _hash_files(tuple(stamps))
+
+
+@lru_cache(maxsize=256)
+def _hash_files(stamps: tuple[tuple[str, str, int, int], ...]) -> str:
+    """Hash names and contents; sizes and times are there to notice changes since the last call."""
+    digest = hashlib.sha256()
+    for path, relative, size, _ in stamps:
+        digest.update(f"{len(relative)} {relative} {size}\n".encode(errors="surrogateescape"))
+        if path:
+            with open(path, "rb") as file:
+                for chunk in iter(lambda: file.read(1 << 20), b""):
+                    digest.update(chunk)
+    return digest.hexdigest()
+
+
+def copy_public(prepared: PreparedTask, workspace: Path) -> None:
+    """Copy the public files into an empty workspace, writable for its owner."""
+    shutil.copytree(prepared.public, workspace, dirs_exist_ok=True, copy_function=shutil.copyfile)
+    for folder, _, names in os.walk(workspace):
+        for name in names:
+            Path(folder, name).chmod(0o644)

@@ -1,0 +1,114 @@
+"""Limits on memory and processes through control groups, where this machine lets us make some.
+
+Both versions are supported: separate hierarchies (version 1) and the unified one (version 2), always below the
+group that we run in ourselves, so that limits set on us hold for what we start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlgym_core.specs import Resources
+
+_ROOT = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class _Hierarchy:
+    """The folder below which groups are made, and the files that hold the limits."""
+
+    controller: str
+    parent: Path
+    limit_file: str
+
+
+@functools.cache
+def _hierarchies() -> dict[str, _Hierarchy]:
+    """Return the usable controllers by name (`pids`, `memory`)."""
+    try:
+        own = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return {}
+    candidates = []
+    for line in own:
+        _, controllers, path = line.split(":", 2)
+        relative = path.lstrip("/")
+        if controllers == "":
+            candidates += [
+                _Hierarchy("pids", _ROOT / relative, "pids.max"),
+                _Hierarchy("memory", _ROOT / relative, "memory.max"),
+            ]
+        elif controllers == "pids":
+            candidates.append(_Hierarchy("pids", _ROOT / "pids" / relative, "pids.max"))
+        elif controllers == "memory":
+            candidates.append(_Hierarchy("memory", _ROOT / "memory" / relative, "memory.limit_in_bytes"))
+    usable = {}
+    for hierarchy in candidates:
+        if _works(hierarchy):
+            usable[hierarchy.controller] = hierarchy
+    return usable
+
+
+def _works(hierarchy: _Hierarchy) -> bool:
+    if not (hierarchy.parent / "cgroup.procs").exists():
+        return False  # the hierarchy is not mounted where it usually is
+    probe = hierarchy.parent / f"mlgym-probe-{secrets.token_hex(4)}"
+    try:
+        probe.mkdir()
+    except OSError:
+        return False
+    try:
+        if not (probe / hierarchy.limit_file).exists():
+            # Version 2 shows a limit only once the parent hands the controller down.
+            (hierarchy.parent / "cgroup.subtree_control").write_text(f"+{hierarchy.controller}")
+        (probe / hierarchy.limit_file).write_text(str(1 << 30))
+    except OSError:
+        return False
+    finally:
+        probe.rmdir()
+    return True
+
+
+def usable_controllers() -> frozenset[str]:
+    """Return which of `memory` and `pids` can be limited here."""
+    return frozenset(_hierarchies())
+
+
+class ControlGroup:
+    """A group for the processes of one sandbox.
+
+    Raises:
+        OSError: if the group cannot be made.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        name = f"mlgym-{secrets.token_hex(8)}"
+        limits = {"memory": resources.memory_bytes, "pids": resources.processes}
+        self._folders: list[Path] = []
+        for controller, limit in limits.items():
+            hierarchy = _hierarchies().get(controller)
+            if hierarchy is None or limit is None:
+                continue
+            folder = hierarchy.parent / name
+            if folder not in self._folders:
+                folder.mkdir()
+                self._folders.append(folder)
+            (folder / hierarchy.limit_file).write_text(str(limit))
+
+    def joining(self, command: list[str]) -> list[str]:
+        """Return a command that joins the group and then becomes `command`."""
+        if not self._folders:
+            return command
+        joins = "".join(f"echo $$ > {folder}/cgroup.procs && " for folder in self._folders)
+        return ["/bin/sh", "-c", f'{joins}exec "$@"', "sh", *command]
+
+    def remove(self) -> None:
+        """Delete the group, whose processes must be gone. A group that still has some is left to the next clean-up."""
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        self._folders = []

@@ -1,0 +1,103 @@
+"""Reading the pipes of child processes without blocking the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from mlgym_core.interfaces import Sandbox
+
+_CHUNK_BYTES = 1 << 18
+
+
+def content_file(content: bytes) -> BinaryIO:
+    """Return an anonymous file that holds `content`, at its start: standard input that nobody has to feed."""
+    file: BinaryIO
+    if hasattr(os, "memfd_create"):
+        file = os.fdopen(os.memfd_create("mlgym"), "w+b")
+    else:
+        file = tempfile.TemporaryFile()  # type: ignore[assignment]
+    file.write(content)
+    file.flush()
+    file.seek(0)
+    return file
+
+
+async def readable(descriptor: int) -> None:
+    """Wait until `descriptor` can be read without blocking."""
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    loop.add_reader(descriptor, lambda: ready.done() or ready.set_result(None))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(descriptor)
+
+
+async def read_to_end(descriptor: int, limit: int, *, keep_tail: bool = False) -> bytes:
+    """Read until the writers are gone and return at most `limit` bytes.
+
+    Args:
+        limit: Reading stops there, unless `keep_tail`: then all is read and the *last* `limit` bytes are kept.
+    """
+    content = bytearray()
+    while True:
+        await readable(descriptor)
+        chunk = os.read(descriptor, _CHUNK_BYTES)
+        if not chunk:
+            return bytes(content)
+        content += chunk
+        if len(content) > limit:
+            if not keep_tail:
+                return bytes(content[:limit])
+            del content[:-limit]
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a finished process left behind. `status` is None if it was ended for its output or its time."""
+
+    status: int | None
+    output: bytes
+    error: str
+
+
+async def run_process(
+    sandbox: Sandbox, command: Sequence[str], *, content: bytes = b"", output_limit: int, seconds: float
+) -> Completed:
+    """Run a short process in a sandbox, with `content` as its standard input.
+
+    Raises:
+        SandboxError: if it cannot be started.
+    """
+    output, output_in = os.pipe()
+    error, error_in = os.pipe()
+    try:
+        with content_file(content) as stdin:
+            process = await sandbox.spawn(command, stdin=stdin.fileno(), stdout=output_in, stderr=error_in)
+    except BaseException:
+        os.close(output)
+        os.close(error)
+        raise
+    finally:
+        os.close(output_in)
+        os.close(error_in)
+    read = error_text = b""
+    status = None
+    try:
+        async with asyncio.timeout(seconds):
+            read = await read_to_end(output, output_limit + 1)
+            if len(read) <= output_limit:
+                error_text = await read_to_end(error, 4096, keep_tail=True)
+                status = await process.wait()
+    except TimeoutError:
+        error_text = f"no answer within {seconds:g} s".encode()
+    finally:
+        await process.kill()
+        os.close(output)
+        os.close(error)
+    return Completed(status, read[:output_limit], error_text.decode("utf-8", "backslashreplace").strip())

@@ -1,0 +1,141 @@
+"""A started process with all its descendants, found through `/proc`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+from mlgym_core.interfaces import SandboxProcess
+
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_MAXIMUM_ROUNDS = 100
+"""A tree is signalled until a pass finds nothing new; a fork bomb without a limit could go on for ever."""
+
+
+def _all_processes() -> dict[int, tuple[int, int, int]]:
+    """Return parent, session and start (in clock ticks since boot) of every process."""
+    table = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            stat = Path("/proc", entry, "stat").read_bytes()
+        except OSError:
+            continue
+        # The second field is the program's name in parentheses and may hold anything.
+        fields = stat[stat.rindex(b")") + 2 :].split()
+        if fields[0] not in (b"Z", b"X"):
+            table[int(entry)] = (int(fields[1]), int(fields[3]), int(fields[19]))
+    return table
+
+
+def _signal(process_id: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process_id, number)
+
+
+class ProcessTree(SandboxProcess):
+    """A process on this machine and its descendants.
+
+    Args:
+        process: What was started.
+        root: Process id of the tree's root, if that is not the started process but, say, its child in a
+            namespace; everything that loses its parent in that namespace becomes a child of the root.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], root: int | None = None) -> None:
+        self._process = process
+        self._root = process.pid if root is None else root
+        self._owner = os.getpid()
+
+    def _descendants(self) -> dict[int, tuple[int, int, int]]:
+        table = _all_processes()
+        # Daemons leave their parent but, unless they go to some length, stay in the session.
+        members = {self._root} | {pid for pid, (_, session, _) in table.items() if session == self._process.pid}
+        children: dict[int, list[int]] = {}
+        for pid, (parent, _, _) in table.items():
+            children.setdefault(parent, []).append(pid)
+        queue = list(members)
+        while queue:
+            for child in children.get(queue.pop(), ()):
+                if child not in members:
+                    members.add(child)
+                    queue.append(child)
+        return {pid: table[pid] for pid in members - {self._root, self._process.pid} if pid in table}
+
+    def interrupt(self) -> None:
+        _signal(self._root, signal.SIGINT)
+
+    def kill_descendants(self, since: float) -> None:
+        started = int(since * _TICKS_PER_SECOND)
+        for _ in range(_MAXIMUM_ROUNDS):
+            table = self._descendants()
+            spared = {pid for pid, (_, _, start) in table.items() if start < started}
+            doomed = [pid for pid in table if not self._has_ancestor_in(pid, spared, table)]
+            if not doomed:
+                return
+            # Stopping them all first keeps a process from starting another while its siblings are being killed.
+            for pid in doomed:
+                _signal(pid, signal.SIGSTOP)
+            for pid in doomed:
+                _signal(pid, signal.SIGKILL)
+
+    @staticmethod
+    def _has_ancestor_in(pid: int, spared: set[int], table: dict[int, tuple[int, int, int]]) -> bool:
+        while pid in table:
+            if pid in spared:
+                return True
+            pid = table[pid][0]
+        return False
+
+    def freeze(self) -> None:
+        frozen: set[int] = set()
+        for _ in range(_MAXIMUM_ROUNDS):
+            fresh = set(self._descendants()) | {self._root}
+            if fresh <= frozen:
+                return
+            for pid in fresh - frozen:
+                _signal(pid, signal.SIGSTOP)
+            frozen |= fresh
+
+    def thaw(self) -> None:
+        for pid in [*self._descendants(), self._root]:
+            _signal(pid, signal.SIGCONT)
+
+    async def kill(self) -> None:
+        # A forked child inherits this object; the processes are its parent's.
+        if self._process.returncode is not None or self._owner != os.getpid():
+            return
+        self._kill_now()
+        await self.wait()
+
+    def _kill_now(self) -> None:
+        self.kill_descendants(since=0)
+        _signal(self._root, signal.SIGKILL)
+        if self._process.poll() is None:
+            self._process.kill()
+
+    async def wait(self) -> int:
+        if self._process.poll() is None:
+            await _wait_for_exit(self._process)
+        return int(self._process.returncode)
+
+
+async def _wait_for_exit(process: subprocess.Popen[bytes]) -> None:
+    if not hasattr(os, "pidfd_open"):
+        await asyncio.to_thread(process.wait)
+        return
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        loop.add_reader(descriptor, ended.set)
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    process.wait()

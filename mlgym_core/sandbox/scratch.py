@@ -1,0 +1,75 @@
+"""Temporary folders of episodes and gradings, which go with the process that made them, however it ends."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from mlgym_core.sandbox.locking import exclusive_lock
+from mlgym_core.settings import cache_dir
+
+_roots: dict[int, tuple[Path, int]] = {}
+
+
+def scratch_folder(purpose: str) -> Path:
+    """Return a new empty folder that only this user can enter. Delete it with `remove_scratch`."""
+    return Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=_own_root()))
+
+
+def remove_scratch(folder: Path) -> None:
+    """Delete a scratch folder, whatever its former owner did to the permissions in it."""
+
+    def retry(function: object, path: str, _error: object) -> None:
+        with contextlib.suppress(OSError):
+            Path(path).parent.chmod(0o700)
+            if not Path(path).is_symlink():
+                Path(path).chmod(0o700)
+            if Path(path).is_dir() and not Path(path).is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                Path(path).unlink(missing_ok=True)
+
+    shutil.rmtree(folder, onerror=retry)
+
+
+def _own_root() -> Path:
+    process_id = os.getpid()
+    if process_id not in _roots:
+        parent = cache_dir() / "scratch"
+        parent.mkdir(mode=0o700, exist_ok=True)
+        with exclusive_lock(parent.with_name("scratch.lock")):
+            _remove_abandoned(parent)
+            root = Path(tempfile.mkdtemp(prefix=f"{process_id}-", dir=parent))
+            descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            # Held as long as the process lives, so that others can tell when the folder is nobody's any more.
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _roots.clear()
+        _roots[process_id] = (root, descriptor)
+        atexit.register(_remove_own, process_id)
+    return _roots[process_id][0]
+
+
+def _remove_own(process_id: int) -> None:
+    if process_id == os.getpid() and process_id in _roots:
+        remove_scratch(_roots.pop(process_id)[0])
+
+
+def _remove_abandoned(parent: Path) -> None:
+    for folder in parent.iterdir():
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            pass
+        else:
+            remove_scratch(folder)
+        finally:
+            os.close(descriptor)

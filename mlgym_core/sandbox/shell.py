@@ -1,0 +1,284 @@
+"""A shell that keeps its state from command to command, driven over a pipe.
+
+Bash runs as an interactive shell without a terminal: an interrupt then ends whatever it is doing, a loop of builtins
+included, and leaves variables and functions as they were. Each command is handed to `eval`; the line after it prints
+an end marker with a random word that the command does not know, the exit status and the working directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mlgym_core.errors import SandboxError
+from mlgym_core.interfaces import Sandbox, SandboxProcess
+
+_BASH = ("/bin/bash", "--norc", "--noprofile", "--noediting", "+H", "+o", "history", "-i")
+# Descriptors of the shell that commands do not usually touch: an empty input, and the pipe to us.
+_SETUP = b"PS1= PS2=; unset PROMPT_COMMAND; exec 200</dev/null 201>&1\n"
+_COMMAND_LINE = b"\\builtin eval '%s' <&200 >&201 2>&201\n"
+# The path ends with NUL, which no path contains.
+_MARKER_LINE = b"\\builtin printf '\\036%%s %%s %%s\\0' %s $? \"$PWD\" >&201\n"
+_LONGEST_MARKER = 1 << 14
+# Bash says this when a signal ended a command, since it would like to reset the terminal that it does not have.
+_TERMINAL_COMPLAINT = re.compile(rb"^\S*bash: \[\d+: \d+ \(\d+\)\] tcsetattr: Inappropriate ioctl for device\n", re.M)
+_PIPE_BYTES = 1 << 18
+_START_SECONDS = 30.0
+_INTERRUPT_SECONDS = (0.3, 0.7, 1.5)
+"""How long the shell gets to answer each of the interrupts after a command's time is up."""
+
+
+@dataclass(frozen=True)
+class ShellResult:
+    """What a command did.
+
+    Attributes:
+        output: Standard output and error, as they came; its middle is left out if it was longer than the limit.
+        exit_code: None if the command was ended at its time limit.
+        working_directory: Of the shell, after the command.
+        omitted_bytes: How much of the output was left out.
+        timed_out: Whether the time limit ended it.
+        restarted: Whether the shell ended, so that a new one had to be started.
+    """
+
+    output: bytes
+    exit_code: int | None
+    working_directory: str
+    omitted_bytes: int = 0
+    timed_out: bool = False
+    restarted: bool = False
+
+
+class _Capture:
+    """Collects output up to a limit: the first half of it from the head, the other half from the tail."""
+
+    def __init__(self, limit: int) -> None:
+        self._half = limit // 2
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._tail_bytes = 0
+
+    def add(self, chunk: bytes) -> None:
+        room = self._half - len(self._head)
+        if room > 0:
+            self._head += chunk[:room]
+            chunk = chunk[room:]
+        if chunk:
+            self._tail_bytes += len(chunk)
+            self._tail += chunk[-self._half :]
+            if len(self._tail) > 4 * self._half + _PIPE_BYTES:
+                del self._tail[: -self._half]
+
+    def result(self) -> tuple[bytes, int]:
+        """Return the output and how many bytes are missing in its middle, where a note says so."""
+        kept = min(self._tail_bytes, self._half)
+        omitted = self._tail_bytes - kept
+        if not omitted:
+            return _TERMINAL_COMPLAINT.sub(b"", bytes(self._head + self._tail)), 0
+        note = f"\n[… {omitted:,} bytes left out …]\n".encode()
+        return bytes(self._head + note + self._tail[-kept:]), omitted
+
+
+class _ShellEnded(Exception):  # noqa: N818 - an event
+    pass
+
+
+class Shell:
+    """A persistent bash in a sandbox.
+
+    Args:
+        sandbox: Where it runs.
+        output_limit: How many bytes of a command's output are kept.
+    """
+
+    def __init__(self, sandbox: Sandbox, *, output_limit: int = 1 << 16) -> None:
+        self._sandbox = sandbox
+        self._output_limit = output_limit
+        self._process: SandboxProcess | None = None
+        self._stdin = -1
+        self._stdout = -1
+        self._carry = b""
+        self.working_directory = sandbox.layout.working_directory
+
+    async def start(self) -> None:
+        """Start the shell and wait until it answers.
+
+        Raises:
+            SandboxError: if it does not.
+        """
+        stdin, self._stdin = os.pipe()
+        self._stdout, stdout = os.pipe()
+        os.set_blocking(self._stdin, False)
+        with contextlib.suppress(OSError):  # a smaller pipe is only slower
+            fcntl.fcntl(self._stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        try:
+            self._process = await self._sandbox.spawn(_BASH, stdin=stdin, stdout=stdout, stderr=stdout)
+        finally:
+            os.close(stdin)
+            os.close(stdout)
+        self._carry = b""
+        word = secrets.token_hex(8).encode()
+        capture = _Capture(4096)
+        try:
+            await self._write(_SETUP + _MARKER_LINE % word)
+            async with asyncio.timeout(_START_SECONDS):
+                _, self.working_directory = await self._read(word, capture)
+        except (TimeoutError, _ShellEnded) as error:
+            await self.close()
+            said = capture.result()[0].decode("utf-8", "backslashreplace").strip()
+            raise SandboxError(f"The sandbox's shell did not start: {said or 'no answer'}") from error
+
+    async def run(self, command: str, seconds: float | None = None) -> ShellResult:
+        """Run a command and wait for its end, or end it and everything it started when its time is up.
+
+        If the command ends the shell, a new one is started.
+
+        Raises:
+            SandboxError: if the shell ended and no new one can be started.
+        """
+        if self._process is None:
+            await self.start()
+        assert self._process is not None
+        word = secrets.token_hex(8).encode()
+        capture = _Capture(self._output_limit)
+        started = time.clock_gettime(_BOOT_CLOCK)
+        quoted = command.encode("utf-8", "backslashreplace").replace(b"\0", b"").replace(b"'", b"'\\''")
+        try:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._write(_COMMAND_LINE % quoted + _MARKER_LINE % word)
+                    status, self.working_directory = await self._read(word, capture)
+            except TimeoutError:
+                return await self._after_timeout(word, capture, started)
+        except _ShellEnded:
+            status = await self._process.wait()
+            return await self._restarted(capture, status)
+        output, omitted = capture.result()
+        return ShellResult(output, status, self.working_directory, omitted)
+
+    async def _after_timeout(self, word: bytes, capture: _Capture, started: float) -> ShellResult:
+        assert self._process is not None
+        for seconds in _INTERRUPT_SECONDS:
+            self._process.kill_descendants(started)
+            self._process.interrupt()
+            try:
+                async with asyncio.timeout(seconds):
+                    _, self.working_directory = await self._read(word, capture)
+            except TimeoutError:
+                continue
+            # What the command left in the background between the kill and the marker goes, too. An interrupt may
+            # have reached the shell after the marker; its echo must not turn up in the next command's output.
+            self._process.kill_descendants(started)
+            again = secrets.token_hex(8).encode()
+            async with asyncio.timeout(_START_SECONDS):
+                await self._write(_MARKER_LINE % again)
+                await self._read(again, _Capture(0))
+            output, omitted = capture.result()
+            return ShellResult(output, None, self.working_directory, omitted, timed_out=True)
+        return await self._restarted(capture, None, timed_out=True)
+
+    async def _restarted(self, capture: _Capture, status: int | None, *, timed_out: bool = False) -> ShellResult:
+        await self.close()
+        await self.start()
+        output, omitted = capture.result()
+        return ShellResult(output, status, self.working_directory, omitted, timed_out=timed_out, restarted=True)
+
+    def freeze(self) -> None:
+        """Stop every process of the shell until `thaw`."""
+        if self._process is not None:
+            self._process.freeze()
+
+    def thaw(self) -> None:
+        """Let the shell's processes go on."""
+        if self._process is not None:
+            self._process.thaw()
+
+    async def close(self) -> None:
+        """End the shell and everything it started."""
+        process, self._process = self._process, None
+        for descriptor in (self._stdin, self._stdout):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._stdin = self._stdout = -1
+        if process is not None:
+            await process.kill()
+
+    async def _write(self, content: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        view = memoryview(content)
+        while view:
+            try:
+                view = view[os.write(self._stdin, view) :]
+            except BlockingIOError:
+                ready = loop.create_future()
+                loop.add_writer(self._stdin, _resolve, ready)
+                try:
+                    await ready
+                finally:
+                    loop.remove_writer(self._stdin)
+            except BrokenPipeError as error:
+                raise _ShellEnded from error
+
+    async def _read(self, word: bytes, capture: _Capture) -> tuple[int, str]:
+        """Read output until the marker with `word` and return its exit status and working directory."""
+        loop = asyncio.get_running_loop()
+        start = b"\x1e" + word + b" "
+        ended: asyncio.Future[None] = loop.create_future()
+        marker = b""
+
+        def on_readable() -> None:
+            nonlocal marker
+            if ended.done():
+                return
+            chunk = os.read(self._stdout, _PIPE_BYTES)
+            if not chunk:
+                capture.add(self._carry)
+                self._carry = b""
+                ended.set_exception(_ShellEnded())
+                return
+            window = self._carry + chunk
+            position = window.find(start)
+            if position < 0:
+                keep = len(start) - 1
+                capture.add(window[:-keep])
+                self._carry = window[-keep:]
+                return
+            end = window.find(b"\0", position)
+            if end < 0 and len(window) - position < _LONGEST_MARKER:
+                capture.add(window[:position])
+                self._carry = window[position:]
+                return
+            capture.add(window[:position])
+            marker, self._carry = window[position + len(start) : end], window[end + 1 :]
+            ended.set_result(None)
+
+        loop.add_reader(self._stdout, on_readable)
+        try:
+            await ended
+        finally:
+            loop.remove_reader(self._stdout)
+        status, _, directory = marker.partition(b" ")
+        return int(status), directory.decode("utf-8", "surrogateescape")
+
+
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def as_text(output: bytes) -> str:
+    """Return output as text; bytes that are not UTF-8 become `\\xff`."""
+    return output.decode("utf-8", "backslashreplace")
+
+
+__all__: Sequence[str] = ("Shell", "ShellResult", "as_text")

@@ -1,0 +1,155 @@
+"""The agent's side of an episode: a workspace, a sandbox that shows it, and a persistent shell."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlgym_core.errors import ToolError
+from mlgym_core.interfaces import Mount, Sandbox, SandboxLayout
+from mlgym_core.preparation import PreparedTask, copy_public
+from mlgym_core.sandbox.pipes import run_process
+from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
+from mlgym_core.sandbox.shell import Shell, ShellResult
+from mlgym_core.sandbox.submission_files import copy_submission
+from mlgym_core.specs import Resources
+
+WORKSPACE = "/workspace"
+_HOME = "/home/agent"
+_FILE_SECONDS = 60.0
+_DEFAULT_PROCESSES = 4096
+
+
+class Workplace:
+    """Everything an agent can touch. Make it with `open`, and `close` it.
+
+    Args:
+        prepared: The task.
+        sandbox_class: Which sandbox to use.
+    """
+
+    def __init__(self, prepared: PreparedTask, sandbox_class: type[Sandbox]) -> None:
+        self._prepared = prepared
+        self._owner = os.getpid()
+        self._folder = scratch_folder("episode")
+        self.workspace = self._folder / "workspace"
+        home, temporary = self._folder / "home", self._folder / "tmp"
+        for folder in (self.workspace, home, temporary):
+            folder.mkdir(mode=0o755)
+        copy_public(prepared, self.workspace)
+        wanted = prepared.spec.resources or Resources()
+        self._sandbox = sandbox_class(
+            SandboxLayout(
+                mounts=(
+                    Mount(self.workspace, WORKSPACE, writable=True),
+                    Mount(home, _HOME, writable=True),
+                    Mount(temporary, "/tmp", writable=True),  # noqa: S108 - a path of the sandbox
+                ),
+                working_directory=WORKSPACE,
+                home=_HOME,
+                packages=prepared.packages,
+                network=prepared.spec.network,
+                resources=Resources(
+                    memory_bytes=wanted.memory_bytes,
+                    processes=wanted.processes or _DEFAULT_PROCESSES,
+                    gpus=wanted.gpus,
+                ),
+            )
+        )
+        self._shell = Shell(self._sandbox)
+
+    @property
+    def belongs_to_this_process(self) -> bool:
+        """False in a child that was forked while the episode was going on."""
+        return self._owner == os.getpid()
+
+    @property
+    def working_directory(self) -> str:
+        """The shell's working directory after the last command, as a path of the sandbox."""
+        return self._shell.working_directory
+
+    async def open(self) -> None:
+        """Start the shell.
+
+        Raises:
+            SandboxError: if it does not start.
+        """
+        await self._shell.start()
+
+    async def run(self, command: str, seconds: float) -> ShellResult:
+        """Run a command in the persistent shell."""
+        return await self._shell.run(command, seconds)
+
+    async def read_file(self, path: str, max_bytes: int) -> bytes:
+        """Read a file as the agent would, through a process in the sandbox.
+
+        Raises:
+            ToolError: if it cannot be read.
+        """
+        done = await run_process(
+            self._sandbox, ["/bin/cat", "--", self._absolute(path)], output_limit=max_bytes, seconds=_FILE_SECONDS
+        )
+        if done.status is None and len(done.output) == max_bytes:
+            return done.output
+        if done.status != 0:
+            raise ToolError(f"{path} cannot be read: {_last_part(done.error)}.")
+        return done.output
+
+    async def write_file(self, path: str, content: bytes) -> None:
+        """Write a file as the agent would, through a process in the sandbox.
+
+        Raises:
+            ToolError: if it cannot be written.
+        """
+        script = 'mkdir -p -- "$1" && cat > "$2"'
+        target = self._absolute(path)
+        done = await run_process(
+            self._sandbox,
+            ["/bin/sh", "-c", script, "sh", posixpath.dirname(target), target],
+            content=content,
+            output_limit=4096,
+            seconds=_FILE_SECONDS,
+        )
+        if done.status != 0:
+            raise ToolError(f"{path} cannot be written: {_last_part(done.error)}.")
+
+    def _absolute(self, path: str) -> str:
+        if not path or "\0" in path:
+            raise ToolError("The path is empty or holds a NUL character.")
+        return posixpath.join(self.working_directory, path)
+
+    def copy_submission(self, destination: Path) -> None:
+        """Copy the task's submission files out of the workspace, while nothing in the sandbox runs.
+
+        Raises:
+            InvalidSubmission: if they are missing or not plain files.
+        """
+        with self._frozen():
+            copy_submission(self.workspace, self._prepared.task.submission_files(), destination)
+
+    @contextmanager
+    def _frozen(self) -> Iterator[None]:
+        self._shell.freeze()
+        try:
+            yield
+        finally:
+            self._shell.thaw()
+
+    async def end_processes(self) -> None:
+        """Kill whatever runs in the sandbox; the workspace stays."""
+        await self._shell.close()
+        await self._sandbox.close()
+
+    async def close(self) -> None:
+        """End everything and delete the workspace."""
+        await self.end_processes()
+        if self.belongs_to_this_process:
+            remove_scratch(self._folder)
+
+
+def _last_part(error: str) -> str:
+    """Return the reason from a message such as `cat: x: No such file or directory`."""
+    return error.rpartition("\n")[2].rpartition(": ")[2].rstrip(".") or "it failed without a message"
