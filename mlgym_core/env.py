@@ -151,7 +151,7 @@ class _Episode:
     journal: Journal
     ledger: RewardLedger
     started: float = field(default_factory=time.monotonic)
-    started_at: str = field(default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
+    started_at: str = field(default_factory=lambda: _now())
     steps: int = 0
     validations: int = 0
     best_validation: float | None = None
@@ -291,8 +291,11 @@ class AsyncEnv(ToolContext):
         try:
             await workplace.open()
             journal = Journal(episode_id, folder, self._observers)
-        except BaseException:
+        except BaseException as error:
             await workplace.close()
+            if isinstance(error, InfrastructureError):
+                self.result = self._base_result(episode_id, folder).model_copy(update={"error": str(error)})
+                self._write_result(folder)
             raise
         ledger = RewardLedger(self._reward, self._prepared.task.floor)
         episode = _Episode(episode_id, self._seed, folder, workplace, journal, ledger)
@@ -551,9 +554,35 @@ class AsyncEnv(ToolContext):
     ) -> None:
         return_ = episode.ledger.paid if status in ("completed", "invalid_submission") else None
         self._episode = None
+        self.result = self._base_result(episode.id, episode.folder).model_copy(
+            update={
+                "seed": episode.seed,
+                "started_at": episode.started_at,
+                "error": error,
+                "status": status,
+                "exit_reason": exit_reason,
+                "steps": episode.steps,
+                "score": score,
+                "best_validation": episode.best_validation,
+                "final": None if score is None else score.value,
+                "return_": return_,
+                "validations": episode.validations,
+                "cost_usd": episode.cost_usd,
+                "tokens": Tokens(prompt=episode.prompt_tokens, completion=episode.completion_tokens),
+                "wall_s": round(time.monotonic() - episode.started, 6),
+            }
+        )
+        episode.journal.end(status=status, exit_reason=exit_reason, return_=return_)
+        episode.journal.close()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(episode.workplace.close())
+        self._write_result(episode.folder)
+
+    def _base_result(self, episode_id: str, folder: Path | None) -> EpisodeResult:
+        """Return a result that holds what is known before an episode begins, as one that failed."""
         spec = self._prepared.spec
-        self.result = EpisodeResult(
-            episode_id=episode.id,
+        return EpisodeResult(
+            episode_id=episode_id,
             task=spec.id,
             task_version=spec.version,
             data_hash=self._prepared.data_hash,
@@ -563,30 +592,24 @@ class AsyncEnv(ToolContext):
             sandbox=self._sandbox_name,
             agent=self._identity.agent,
             model=self._identity.model,
-            seed=episode.seed,
+            seed=self._seed,
             repeat=self._identity.repeat,
-            started_at=episode.started_at,
-            error=error,
-            status=status,
-            exit_reason=exit_reason,
-            steps=episode.steps,
-            score=score,
-            best_validation=episode.best_validation,
-            final=None if score is None else score.value,
-            return_=return_,
-            validations=episode.validations,
-            cost_usd=episode.cost_usd,
-            tokens=Tokens(prompt=episode.prompt_tokens, completion=episode.completion_tokens),
-            wall_s=round(time.monotonic() - episode.started, 6),
+            started_at=_now(),
+            status="infrastructure_failure",
+            exit_reason="error",
+            steps=0,
+            wall_s=0.0,
             integrity=Integrity(flags=() if self._sandbox_class.isolated else ("unisolated",)),
-            dir=None if episode.folder is None else str(episode.folder),
+            dir=None if folder is None else str(folder),
         )
-        episode.journal.end(status=status, exit_reason=exit_reason, return_=return_)
-        episode.journal.close()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(episode.workplace.close())
-        if episode.folder is not None:
-            write_json(episode.folder / "episode.json", self.result.model_dump(mode="json"))
+
+    def _write_result(self, folder: Path | None) -> None:
+        if folder is not None and self.result is not None:
+            write_json(folder / "episode.json", self.result.model_dump(mode="json"))
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def invalid_score(prepared: PreparedTask, split: Split, protocol: Protocol, reason: str) -> Score:

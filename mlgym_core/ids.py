@@ -8,10 +8,10 @@ from collections.abc import Iterable
 
 from mlgym_core.errors import UsageError
 
-_WORD = r"[a-z0-9]+(?:-[a-z0-9]+)*"
+_WORD = r"[a-z0-9]+(?:[-_][a-z0-9]+)*"
 _TASK_ID = re.compile(rf"{_WORD}/{_WORD}\Z")
 _PLAIN_ID = re.compile(rf"{_WORD}\Z")
-_RULE = "lower-case letters, digits and single hyphens between them"
+_RULE = "lower-case letters and digits, with single hyphens or underscores between them"
 
 
 def check_task_id(task_id: str) -> str:

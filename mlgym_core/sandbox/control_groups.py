@@ -65,7 +65,7 @@ def _works(hierarchy: _Hierarchy) -> bool:
         if not (probe / hierarchy.limit_file).exists():
             # Version 2 shows a limit only once the parent hands the controller down.
             (hierarchy.parent / "cgroup.subtree_control").write_text(f"+{hierarchy.controller}")
-        (probe / hierarchy.limit_file).write_text(str(1 << 30))
+        (probe / hierarchy.limit_file).write_text(str(1 << 20))
     except OSError:
         return False
     finally:

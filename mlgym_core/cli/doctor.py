@@ -1,0 +1,146 @@
+"""`mlgym doctor`."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from mlgym_core.host import Host
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one check.
+
+    Attributes:
+        name: What was checked.
+        status: `ok`, `warning` (something is missing that not everybody needs) or `failed`.
+        detail: What was found.
+        remedy: What to do about it.
+    """
+
+    name: str
+    status: str
+    detail: str
+    remedy: str = ""
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.pass_context
+def doctor_command(context: click.Context, as_json: bool) -> None:
+    """Check what works on this machine, and say what to do about the rest.
+
+    The exit code is 1 if something that everybody needs does not work.
+    """
+    from mlgym_core.cli import host_of
+
+    findings = list(examine(host_of(context)))
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        width = max(len(finding.name) for finding in findings)
+        for finding in findings:
+            click.echo(f"{finding.status:<8} {finding.name:<{width}}  {finding.detail}")
+            if finding.remedy:
+                click.echo(f"{'':<8} {'':<{width}}  → {finding.remedy}")
+    context.exit(1 if any(finding.status == "failed" for finding in findings) else 0)
+
+
+def examine(host: Host) -> Iterator[Finding]:
+    """Yield the findings."""
+    yield Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
+    yield from _sandboxes(host)
+    yield from _limits()
+    yield _installer()
+    yield _cache()
+    yield from _plugins(host)
+
+
+def _sandboxes(host: Host) -> Iterator[Finding]:
+    from mlgym_core.errors import MlgymError, SandboxUnavailableError
+    from mlgym_core.sandbox.selection import choose_sandbox
+
+    try:
+        chosen, _ = choose_sandbox(host, "auto")
+        yield Finding("sandbox auto", "ok", f"chooses {chosen}")
+    except SandboxUnavailableError:
+        yield Finding(
+            "sandbox auto",
+            "failed",
+            "no isolating sandbox works here",
+            "Mend one of those below; without any, only trusted code can run, with --sandbox process.",
+        )
+    for spec in host.sandboxes:
+        try:
+            sandbox_class = host.sandboxes.load(spec.id)
+            reason = sandbox_class.unavailable_reason()
+        except MlgymError as error:
+            yield Finding(f"sandbox {spec.id}", "warning", "cannot be loaded", str(error))
+            continue
+        if reason is None:
+            detail = "works" if sandbox_class.isolated else "works; it does not isolate anything"
+            yield Finding(f"sandbox {spec.id}", "ok", detail)
+        else:
+            yield Finding(f"sandbox {spec.id}", "warning", "does not work here", reason)
+
+
+def _limits() -> Iterator[Finding]:
+    import os
+
+    from mlgym_core.sandbox.control_groups import usable_controllers
+
+    usable = usable_controllers()
+    for controller, what in (("memory", "memory"), ("pids", "number of processes")):
+        name = f"limit on the {what}"
+        if controller in usable:
+            yield Finding(name, "ok", f"held by the {controller} control group")
+        elif controller == "pids" and os.geteuid() == 0:
+            yield Finding(
+                name,
+                "warning",
+                "not held in bwrap: there is no writable control group, and the kernel exempts root from the other way",
+                "Run as an ordinary user, or with a writable control group.",
+            )
+        else:
+            yield Finding(name, "ok", "held per process (prlimit), since there is no writable control group")
+
+
+def _installer() -> Finding:
+    try:
+        from uv import find_uv_bin
+
+        return Finding("package installer", "ok", find_uv_bin())
+    except (ImportError, FileNotFoundError) as error:
+        return Finding("package installer", "failed", f"uv is missing: {error}", "pip install uv")
+
+
+def _cache() -> Finding:
+    from mlgym_core.errors import MlgymError
+    from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
+    from mlgym_core.settings import cache_dir
+
+    try:
+        remove_scratch(scratch_folder("doctor"))
+    except (OSError, MlgymError) as error:
+        return Finding("cache", "failed", f"cannot be written: {error}", "Set MLGYM_CACHE_DIR to a folder of yours.")
+    return Finding("cache", "ok", str(cache_dir()))
+
+
+def _plugins(host: Host) -> Iterator[Finding]:
+    for plugin in host.plugins:
+        yield Finding(f"plugin {plugin.name}", "ok", f"{plugin.distribution} {plugin.version}")
+    for failure in host.failures:
+        yield Finding(
+            f"plugin {failure.name}",
+            "warning",
+            f"{failure.distribution} {failure.version} failed at stage {failure.stage}: {failure.error}",
+            f"Update or uninstall {failure.distribution}, or leave it out with MLGYM_DISABLE={failure.name}.",
+        )

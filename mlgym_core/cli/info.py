@@ -1,0 +1,80 @@
+"""`mlgym info`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlgym_core.cli import host_of
+
+if TYPE_CHECKING:
+    from mlgym_core.host import Host
+
+
+@click.command("info")
+@click.argument("task")
+@click.option("--variant", help="Data variant; the task's first unless given.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def info_command(context: click.Context, task: str, variant: str | None, as_json: bool) -> None:
+    """Show everything about one task: what agents are told, metrics, scale, files, origin.
+
+    \b
+    Example:
+      mlgym info games/blotto
+    """
+    facts = _facts(host_of(context), task, variant)
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    click.echo(f"{facts['id']}  (version {facts['task_version']}, variant {facts['variant']})\n{facts['summary']}\n")
+    click.echo(f"  from            {facts['distribution']} {facts['version']}")
+    click.echo(f"  variants        {', '.join(facts['variants'])}")
+    for metric in facts["metrics"]:
+        primary = "  (primary)" if metric["primary"] else ""
+        click.echo(f"  metric          {metric['name']}, {metric['direction']}{primary}")
+    for split, anchors in facts["anchors"].items():
+        reference = "none" if anchors["reference"] is None else f"{anchors['reference']:.6g}"
+        click.echo(f"  {split:<15} baseline {anchors['baseline']:.6g}, reference {reference}")
+    anchors = facts["anchors"]["test"]
+    for name in ("baseline", "reference"):
+        if anchors[f"{name}_source"]:
+            click.echo(f"  {name:<15} {anchors[f'{name}_source']}")
+    for file in facts["submission_files"]:
+        need = "required" if file["required"] else "optional"
+        click.echo(f"  submission      {file['path']} ({need}, up to {file['max_bytes']:,} bytes)")
+    click.echo(f"  requirements    {', '.join(facts['requirements']) or 'none'}")
+    click.echo(f"  grading         at most {facts['grading_seconds']:g} s; invalid submissions return {facts['floor']:g}")
+    click.echo(f"  contamination   {facts['contamination'] or 'nothing known'}")
+    click.echo(f"\nWhat agents are told:\n\n{facts['description'].strip()}")
+
+
+def _facts(host: Host, task_id: str, variant: str | None) -> dict[str, Any]:
+    from dataclasses import asdict
+    from typing import get_args
+
+    from mlgym_core.cli.listings import task_row
+    from mlgym_core.errors import UsageError
+    from mlgym_core.types import Split
+
+    entry = host.tasks.entry(task_id)
+    spec = entry.spec
+    chosen = variant or spec.variants[0]
+    if chosen not in spec.variants:
+        raise UsageError(f"Task {task_id!r} has no variant {chosen!r}. It has: {', '.join(spec.variants)}.")
+    task = host.tasks.load(task_id)(chosen)
+    return task_row(entry) | {
+        "task_version": spec.version,
+        "variant": chosen,
+        "description": task.description(),
+        "anchors": {split: asdict(task.anchors(split)) for split in get_args(Split)},
+        "submission_files": [asdict(file) for file in task.submission_files()],
+        "requirements": list(spec.requirements),
+        "grader_requirements": list(spec.grader_requirements),
+        "network": spec.network,
+        "grading_seconds": task.grading_seconds,
+        "floor": task.floor,
+        "contamination": task.contamination(),
+    }

@@ -1,0 +1,163 @@
+"""What a run looks like while it goes on, and the table at its end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from mlgym_core.interfaces import EpisodeEvent
+from mlgym_core.runner import EpisodePlan
+from mlgym_core.types import EpisodeResult, Score
+
+
+@dataclass
+class _Row:
+    state: str = "waiting"
+    steps: int = 0
+    validations: int = 0
+    best: float | None = None
+    result: EpisodeResult | None = None
+    began: float | None = None
+
+
+class ProgressTable:
+    """A table on standard error with a row for each episode, redrawn while the run goes on.
+
+    Where standard error is not a terminal, each result is a line of its own instead.
+
+    Args:
+        episodes: The run's episodes.
+        quiet: Show nothing.
+    """
+
+    def __init__(self, episodes: Sequence[EpisodePlan], *, quiet: bool = False) -> None:
+        self._rows = {episode.id: _Row() for episode in episodes}
+        self._episodes = episodes
+        self._console = Console(file=sys.stderr)
+        self._quiet = quiet
+        self._live = None
+        if self._console.is_terminal and not quiet:
+            self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=4)
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.__exit__(kind, error, trace)
+
+    def finished_before(self, episode: EpisodePlan, result: EpisodeResult) -> None:
+        """Show an episode that an earlier start of the run has finished."""
+        self._show_result(self._rows[episode.id], result)
+
+    def __call__(self, episode: EpisodePlan, news: EpisodeEvent | EpisodeResult) -> None:
+        """Take in an event or the result of an episode."""
+        row = self._rows[episode.id]
+        if isinstance(news, EpisodeResult):
+            self._show_result(row, news)
+            if self._live is None and not self._quiet:
+                self._console.print(result_line(news), highlight=False, markup=False)
+            return
+        if news.type == "reset":
+            self._rows[episode.id] = _Row(state="playing", began=time.monotonic())
+        elif news.type == "action":
+            row.steps = int(news.fields["step"])
+            row.state = {"validate": "validating", "submit": "grading"}.get(news.fields["tool"], "playing")
+        elif news.type == "validation":
+            row.validations += 1
+            row.state = "playing"
+            row.best = _better(row.best, Score.model_validate(news.fields["score"]))
+        elif news.type == "submission":
+            row.state = "grading"
+
+    @staticmethod
+    def _show_result(row: _Row, result: EpisodeResult) -> None:
+        row.result, row.state, row.steps, row.best = result, _state(result), result.steps, result.best_validation
+        row.validations = result.validations
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for heading in ("task", "agent"):
+            table.add_column(heading, no_wrap=True)
+        for heading in ("repeat", "steps", "validations", "validation best", "final", "seconds"):
+            table.add_column(heading, justify="right")
+        table.add_column("state", no_wrap=True)
+        for episode in self._episodes:
+            row = self._rows[episode.id]
+            if row.result is not None:
+                seconds = f"{row.result.wall_s:.1f}"
+            else:
+                seconds = "" if row.began is None else f"{time.monotonic() - row.began:.0f}"
+            final = row.result.final if row.result is not None else None
+            numbers = (episode.repeat, row.steps, row.validations, _number(row.best), _number(final), seconds)
+            table.add_row(episode.task, episode.agent, *map(str, numbers), row.state, style=_style(row))
+        return table
+
+
+def _better(best: float | None, score: Score) -> float | None:
+    if score.value is None or best is None:
+        return best if score.value is None else score.value
+    return max(best, score.value) if score.direction == "maximize" else min(best, score.value)
+
+
+def _style(row: _Row) -> str:
+    if row.result is None:
+        return "dim" if row.state == "waiting" else ""
+    return {"completed": "green", "infrastructure_failure": "red"}.get(row.result.status, "yellow")
+
+
+def _state(result: EpisodeResult) -> str:
+    return {
+        "completed": "done" if result.exit_reason == "submitted" else f"done ({result.exit_reason})",
+        "invalid_submission": "invalid submission",
+        "infrastructure_failure": "infrastructure failure",
+        "interrupted": "interrupted",
+    }[result.status]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def result_line(result: EpisodeResult) -> str:
+    """Return a finished episode as one line."""
+    detail = f"final {_number(result.final)}" if result.final is not None else result.error or ""
+    if result.score is not None and result.score.reason:
+        detail = result.score.reason
+    return f"{result.task}  {result.agent}  {_state(result)}  {detail}  ({result.steps} steps, {result.wall_s:.1f} s)"
+
+
+def result_table(results: Iterable[EpisodeResult]) -> Table:
+    """Return the table of finished episodes: baseline, best validation, final and normalised score, steps, time."""
+    table = Table(title="Results", title_justify="left", header_style="bold")
+    for heading in ("task", "agent"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("baseline", "validation best", "final score", "normalised", "steps", "time"):
+        table.add_column(heading, justify="right")
+    table.add_column("outcome")
+    for result in results:
+        score = result.score
+        table.add_row(
+            result.task,
+            result.agent or "",
+            _number(score.baseline if score is not None else None),
+            _number(result.best_validation),
+            _number(result.final),
+            "–" if score is None or score.normalized is None else f"{score.normalized:+.3f}",
+            str(result.steps),
+            f"{result.wall_s:.1f} s",
+            _state(result),
+        )
+    return table

@@ -1,0 +1,197 @@
+"""`mlgym run` and `mlgym resume`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlgym_core.errors import UsageError
+
+if TYPE_CHECKING:
+    from mlgym_core.runner import Run
+    from mlgym_core.types import EpisodeResult
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+class Duration(click.ParamType):
+    """Seconds, or a number with the unit s, m or h."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the duration in seconds."""
+        if isinstance(value, int | float):
+            return float(value)
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is not a time: write seconds, or a number with s, m or h, such as 90m.", param, ctx)
+        return float(match[1]) * _UNITS[match[2]]
+
+
+def _agent_options(pairs: tuple[str, ...]) -> dict[str, str]:
+    options = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator or not key:
+            raise UsageError(f"{pair!r} is not an agent option: write -A key=value.")
+        options[key.replace("-", "_")] = value
+    return options
+
+
+@click.command("run")
+@click.argument("tasks", nargs=-1, metavar="TASK...")
+@click.option("--suite", "suites", multiple=True, help="Run the tasks of a suite (see `mlgym suites`).")
+@click.option("--agent", "agents", multiple=True, required=True, help="Who plays (see `mlgym agents`); may be repeated.")
+@click.option("-A", "agent_options", multiple=True, metavar="KEY=VALUE", help="An option of the agents; may be repeated.")
+@click.option("--model", help="The language model, as PROVIDER/NAME, for agents that use one.")
+@click.option("--repeat", default=1, show_default=True, type=click.IntRange(min=1), help="Episodes of each task and agent.")
+@click.option("--seed", default=0, show_default=True, help="Seed that everything random in grading derives from.")
+@click.option("--sandbox", default="auto", show_default=True, help="auto, or one of `mlgym sandboxes`.")
+@click.option("--executor", default="local", show_default=True, help="How episodes are run (see `mlgym executors`).")
+@click.option("--parallel", default=1, show_default=True, type=click.IntRange(min=1), help="Episodes at a time.")
+@click.option("--max-steps", default=50, show_default=True, type=click.IntRange(min=1), help="Actions per episode.")
+@click.option("--max-time", type=Duration(), help="Wall time per episode: seconds, or such as 90m.")
+@click.option("--max-cost", type=click.FloatRange(min=0, min_open=True), help="US dollars of model calls per episode.")
+@click.option("--max-tokens", type=click.IntRange(min=1), help="Tokens of model calls per episode.")
+@click.option(
+    "--max-validations", default=20, show_default=True, type=click.IntRange(min=0), help="Validations per episode (strict)."
+)
+@click.option("--action-timeout", default=1800.0, show_default=True, type=Duration(), help="Wall time per action.")
+@click.option("--tools", help="Comma-separated tools on offer, instead of the default ones (see `mlgym tools`).")
+@click.option(
+    "--protocol",
+    default="strict",
+    show_default=True,
+    type=click.Choice(["strict", "paper"]),
+    help="strict: validate gives the validation score, metered. paper: it gives the test score, as in 2025.",
+)
+@click.option(
+    "--reward",
+    default="improvement",
+    show_default=True,
+    type=click.Choice(["improvement", "final"]),
+    help="What steps are rewarded for.",
+)
+@click.option("--variant", help="Data variant of the tasks; each task's first unless given.")
+@click.option(
+    "--runs-dir", default="runs", show_default=True, type=click.Path(file_okay=False, path_type=Path), help="Where runs lie."
+)
+@click.option("--run-id", help="Name of the run; made of the time unless given.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON line per finished episode, and one for the run.")
+@click.pass_context
+def run_command(context: click.Context, as_json: bool, runs_dir: Path, run_id: str | None, **options: Any) -> None:
+    """Let agents play tasks, and grade what they submit.
+
+    Every task is played by every agent, --repeat times. The run is recorded in RUNS_DIR/RUN_ID as it goes on; if it is
+    interrupted, `mlgym resume` finishes it.
+
+    \b
+    Examples:
+      mlgym run games/blotto --agent baseline
+      mlgym run --suite games --agent tuner -A validations=10 --repeat 4 --parallel 2
+      mlgym run games/blotto --agent script -A file=actions.jsonl --json
+      mlgym run games/blotto --agent human
+    """
+    from mlgym_core.cli import host_of
+    from mlgym_core.records import check_run_id, new_run_id
+    from mlgym_core.runner import Run, RunPlan
+
+    host = host_of(context)
+    tasks = list(options.pop("tasks"))
+    for suite in options.pop("suites"):
+        tasks += host.suites.spec(suite).tasks
+    if not tasks:
+        raise UsageError("Name at least one task or a --suite. `mlgym tasks` lists what is installed.")
+    options["agent_options"] = _agent_options(options["agent_options"])
+    tools = options.pop("tools")
+    plan = RunPlan(
+        tasks=tuple(dict.fromkeys(tasks)),
+        tools=None if tools is None else tuple(tool.strip() for tool in tools.split(",") if tool.strip()),
+        **options,
+    )
+    folder = runs_dir.resolve() / check_run_id(run_id or new_run_id("run"))
+    _play(context, Run.start(host, folder, plan), as_json=as_json)
+
+
+@click.command("resume")
+@click.argument("run")
+@click.option(
+    "--runs-dir", default="runs", show_default=True, type=click.Path(file_okay=False, path_type=Path), help="Where runs lie."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON line per finished episode, and one for the run.")
+@click.pass_context
+def resume_command(context: click.Context, run: str, runs_dir: Path, as_json: bool) -> None:
+    """Finish what a run left undone: episodes that were interrupted, failed, or never begun.
+
+    RUN is a run's id or its folder. Episodes that have a score stay as they are.
+
+    \b
+    Example:
+      mlgym resume run-20260131-142501-3f2a
+    """
+    from mlgym_core.cli import host_of
+    from mlgym_core.runner import Run
+
+    folder = Path(run) if Path(run, "run.json").exists() else runs_dir / run
+    _play(context, Run.reopen(host_of(context), folder.resolve()), as_json=as_json)
+
+
+def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
+    """Play a run, show how it goes, print its results, and end with the exit code that they call for."""
+    import asyncio
+
+    from rich.console import Console
+
+    from mlgym_core.cli.progress import ProgressTable, result_table
+    from mlgym_core.types import EpisodeResult
+
+    results = {episode.id: run.finished(episode) for episode in run.episodes}
+    # A person at the terminal and a live table do not go together.
+    quiet = bool(context.find_root().params.get("quiet")) or "human" in run.plan.agents
+
+    async def play(progress: ProgressTable) -> None:
+        async for result in run.play(progress):
+            results[result.episode_id] = result
+            if as_json:
+                click.echo(result.model_dump_json())
+
+    interrupted = False
+    with ProgressTable(run.episodes, quiet=quiet) as progress:
+        for episode in run.episodes:
+            if (earlier := results[episode.id]) is not None:
+                progress.finished_before(episode, earlier)
+        try:
+            asyncio.run(play(progress))
+        except KeyboardInterrupt:
+            interrupted = True
+    finished: list[EpisodeResult] = [result for result in results.values() if result is not None]
+    if as_json:
+        _print_summary(run, finished)
+    elif finished:
+        Console(width=None if Console().is_terminal else 150).print(result_table(finished))
+        for result in finished:
+            if result.error or (result.score is not None and result.score.reason):
+                click.echo(f"{result.task}, {result.agent}: {result.error or result.score and result.score.reason}", err=True)
+    click.echo(f"Recorded in {run.folder}", err=True)
+    if interrupted:
+        click.echo(f"Interrupted. Finish it with: mlgym resume {run.folder}", err=True)
+        context.exit(130)
+    context.exit(1 if any(result.status == "infrastructure_failure" for result in finished) else 0)
+
+
+def _print_summary(run: Run, finished: list[EpisodeResult]) -> None:
+    import json
+
+    failed = sum(result.status == "infrastructure_failure" for result in finished)
+    summary = {
+        "run_id": run.folder.name,
+        "episodes": len(run.episodes),
+        "completed": len(finished) - failed,
+        "failed": failed,
+        "dir": str(run.folder),
+    }
+    click.echo(json.dumps(summary))

@@ -1,0 +1,63 @@
+"""Settings besides command-line flags: environment variables, and `mlgym.toml` in the working directory."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from mlgym_core.errors import ConfigurationError
+
+SETTINGS_FILE = "mlgym.toml"
+
+
+def cache_dir() -> Path:
+    """Return the folder for prepared tasks, environments and temporary files, which only its owner can enter.
+
+    It is `MLGYM_CACHE_DIR` if set, else `mlgym` in the user's cache folder.
+
+    Raises:
+        ConfigurationError: if it cannot be made.
+    """
+    chosen = os.environ.get("MLGYM_CACHE_DIR")
+    if chosen:
+        folder = Path(chosen).expanduser().resolve()
+    else:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").resolve() / "mlgym"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"The cache folder {folder} cannot be made ({error}). Set MLGYM_CACHE_DIR.") from None
+    return folder
+
+
+def names_from_environment(variable: str) -> frozenset[str] | None:
+    """Return the comma-separated names in an environment variable, or None if it is not set."""
+    value = os.environ.get(variable)
+    if value is None:
+        return None
+    return frozenset(name.strip() for name in value.split(",") if name.strip())
+
+
+def file_settings(folder: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Return the settings of `mlgym.toml`: for each command (a table), its options.
+
+    Raises:
+        ConfigurationError: if the file is broken.
+    """
+    path = (folder or Path.cwd()) / SETTINGS_FILE
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}.") from None
+    settings: dict[str, dict[str, Any]] = {}
+    for command, options in content.items():
+        if not isinstance(options, dict):
+            raise ConfigurationError(
+                f"{path}: {command!r} is not a table. Settings stand below their command, such as [run]."
+            )
+        settings[command] = {name.replace("-", "_"): value for name, value in options.items()}
+    return settings
