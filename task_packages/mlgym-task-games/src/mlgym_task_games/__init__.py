@@ -1,0 +1,1 @@
+"""Three repeated games against private opponents, as tasks of mlgym."""
