@@ -25,7 +25,7 @@ from mlgym_core.interfaces import Sandbox, ToolContext, ToolResult
 from mlgym_core.journal import Journal, Observer
 from mlgym_core.limits import Limits
 from mlgym_core.preparation import PreparedTask, prepare_task
-from mlgym_core.records import episode_folder, new_run_id, write_json
+from mlgym_core.records import episode_folder, new_run_folder, write_json
 from mlgym_core.rewards import RewardLedger
 from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
 from mlgym_core.sandbox.selection import choose_sandbox
@@ -434,7 +434,9 @@ class AsyncEnv(ToolContext):
         text = as_text(result.output)
         notes = []
         if result.timed_out:
-            notes.append(f"[The command was still running after {seconds:g} s, so that it and its processes were ended.]")
+            notes.append(
+                f"[The command was still running after {seconds:g} s, so that it and its processes were ended.]"
+            )
         if result.restarted:
             notes.append(
                 "[The shell ended. A new one was started in the workspace; variables, functions and background "
@@ -679,7 +681,9 @@ async def make_env(
     """
     unknown = set(options) - set(EnvOptions.__annotations__)
     if unknown:
-        raise UsageError(f"make() has no option {', '.join(sorted(unknown))}. It has: {', '.join(EnvOptions.__annotations__)}.")
+        raise UsageError(
+            f"make() has no option {', '.join(sorted(unknown))}. It has: {', '.join(EnvOptions.__annotations__)}."
+        )
     host = host or default_host()
     reward = _chosen("reward", options.get("reward", "improvement"), REWARD_SCHEMES)
     protocol = _chosen("protocol", options.get("protocol", "strict"), PROTOCOLS)
@@ -691,7 +695,7 @@ async def make_env(
     prepared = await asyncio.to_thread(prepare_task, host, task, options.get("variant"))
     runs_dir = options.get("runs_dir")
     if run_folder is None and runs_dir is not None:
-        run_folder = Path(runs_dir).resolve() / new_run_id("make")
+        run_folder = new_run_folder(runs_dir, "make")
     return AsyncEnv(
         prepared,
         sandbox_name,

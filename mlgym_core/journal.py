@@ -119,4 +119,6 @@ class Journal:
                 function(event)
             except Exception as error:  # noqa: BLE001 - an observer must never end an episode
                 self._observers.remove(observer)
-                print(f"Plugin {name!r} failed to observe an episode and is not asked again: {error!r}", file=sys.stderr)
+                print(
+                    f"Plugin {name!r} failed to observe an episode and is not asked again: {error!r}", file=sys.stderr
+                )

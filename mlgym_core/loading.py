@@ -89,7 +89,7 @@ class Plugin:
 
 def installed_plugins() -> list[PluginSource]:
     """Return the installed plugins, sorted by name and distribution, without importing any."""
-    sources = {}
+    sources: dict[tuple[str, str], PluginSource] = {}
     for distribution in distributions():
         for entry_point in distribution.entry_points:
             if entry_point.group == ENTRY_POINT_GROUP:

@@ -138,7 +138,7 @@ def _hash_files(stamps: tuple[tuple[str, str, int, int], ...]) -> str:
     for path, relative, size, _ in stamps:
         digest.update(f"{len(relative)} {relative} {size}\n".encode(errors="surrogateescape"))
         if path:
-            with open(path, "rb") as file:
+            with Path(path).open("rb") as file:
                 for chunk in iter(lambda: file.read(1 << 20), b""):
                     digest.update(chunk)
     return digest.hexdigest()

@@ -31,6 +31,11 @@ def new_run_id(prefix: str) -> str:
     return f"{prefix}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.urandom(2).hex()}"
 
 
+def new_run_folder(runs_dir: str | Path, prefix: str) -> Path:
+    """Return the path of a new run's folder, which stays right if the working directory changes."""
+    return Path(runs_dir).resolve() / new_run_id(prefix)
+
+
 def episode_folder(run_folder: Path, episode_id: str) -> Path:
     """Return where an episode of a run is recorded."""
     return run_folder / "episodes" / episode_id

@@ -65,8 +65,8 @@ class Registry(Generic[AnySpecType]):
         merged = self._merged(self._entries[name])
         if merged.conflict:
             raise ConflictError(
-                f"The {self._kind} {name!r} is provided by {' and by '.join(merged.conflict)}. Uninstall one of them, or "
-                "leave its plugin out with MLGYM_DISABLE."
+                f"The {self._kind} {name!r} is provided by {' and by '.join(merged.conflict)}. Uninstall one of them, "
+                "or leave its plugin out with MLGYM_DISABLE."
             )
         return merged
 
@@ -105,7 +105,7 @@ class ClassRegistry(Registry[TargetedSpec], Generic[TargetedSpec, Implementation
         origin = f"{entry.distribution} {entry.version}"
         try:
             found = getattr(importlib.import_module(module_name), class_name)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - importing runs a stranger's code
+        except (Exception, SystemExit) as error:
             raise PluginError(
                 f"The {self._kind} {name!r} of {origin} cannot be loaded from {entry.spec.target}: "
                 f"{type(error).__name__}: {error}."

@@ -116,7 +116,9 @@ class Run:
         run = cls(host, folder, plan)
         run._check()
         if (folder / "run.json").exists():
-            raise UsageError(f"The run {folder.name!r} exists already in {folder.parent}: resume it, or choose another id.")
+            raise UsageError(
+                f"The run {folder.name!r} exists already in {folder.parent}: resume it, or choose another id."
+            )
         document = {
             "schema": RUN_SCHEMA,
             "run_id": folder.name,
@@ -154,7 +156,7 @@ class Run:
             raise UsageError("A run needs at least one task and one agent.")
         for repeated in (plan.tasks, plan.agents):
             if len(set(repeated)) != len(repeated):
-                raise UsageError(f"Something is named twice: {', '.join(repeated)}. Use --repeat for more episodes of one kind.")
+                raise UsageError(f"Something is named twice: {', '.join(repeated)}. Use --repeat for more episodes.")
         for task in plan.tasks:
             spec = self._host.tasks.spec(task)
             if plan.variant is not None and plan.variant not in spec.variants:
@@ -219,10 +221,11 @@ class Run:
 
     def _job(self, episode: EpisodePlan, progress: Progress) -> Callable[[], Awaitable[EpisodeResult]]:
         async def play() -> EpisodeResult:
-            for attempt in range(self.plan.attempts):
-                result = await self._attempt(episode, progress)
-                if result.status != "infrastructure_failure" or attempt + 1 == self.plan.attempts:
+            result = await self._attempt(episode, progress)
+            for _ in range(self.plan.attempts - 1):
+                if result.status != "infrastructure_failure":
                     break
+                result = await self._attempt(episode, progress)
             progress(episode, result)
             return result
 
@@ -231,7 +234,8 @@ class Run:
     async def _attempt(self, episode: EpisodePlan, progress: Progress) -> EpisodeResult:
         _set_aside(episode_folder(self.folder, episode.id))
         plan = self.plan
-        options: dict[str, Any] = {name: getattr(plan, name) for name in EnvOptions.__annotations__ if name != "runs_dir"}
+        names = set(EnvOptions.__annotations__) - {"runs_dir"}
+        options: dict[str, Any] = {name: getattr(plan, name) for name in names}
         observer: Observer = ("the run's progress", lambda event: progress(episode, event))
         env = await make_env(
             episode.task,

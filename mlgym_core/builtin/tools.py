@@ -79,7 +79,7 @@ class Validate(Tool):
     """Grades on the validation split."""
 
     async def run(self, context: ToolContext) -> ToolResult:
-        """Grade what is in the workspace on the validation split and return the score; the number of times is limited."""
+        """Grade what is in the workspace on the validation split and return the score. How often is limited."""
         return await context.validate()
 
 

@@ -162,9 +162,7 @@ class TunerAgent(Agent):
         return enough_steps and within_own_limit and env.validations_left != 0
 
     @staticmethod
-    def _proposals(
-        parameters: dict[str, tuple[str, Parameter]], generator: random.Random
-    ) -> Iterator[_Proposal]:
+    def _proposals(parameters: dict[str, tuple[str, Parameter]], generator: random.Random) -> Iterator[_Proposal]:
         """Yield what to try next for ever, each a change of one parameter of the best so far."""
         every = [parameter for _, parameter in parameters.values()]
         for parameter in generator.sample(every, len(every)):

@@ -46,7 +46,9 @@ def info_command(context: click.Context, task: str, variant: str | None, as_json
         need = "required" if file["required"] else "optional"
         click.echo(f"  submission      {file['path']} ({need}, up to {file['max_bytes']:,} bytes)")
     click.echo(f"  requirements    {', '.join(facts['requirements']) or 'none'}")
-    click.echo(f"  grading         at most {facts['grading_seconds']:g} s; invalid submissions return {facts['floor']:g}")
+    click.echo(
+        f"  grading         at most {facts['grading_seconds']:g} s; invalid submissions return {facts['floor']:g}"
+    )
     click.echo(f"  contamination   {facts['contamination'] or 'nothing known'}")
     click.echo(f"\nWhat agents are told:\n\n{facts['description'].strip()}")
 

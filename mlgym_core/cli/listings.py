@@ -124,6 +124,5 @@ def plugins_command(context: click.Context, as_json: bool) -> None:
     rows = [(plugin.name, f"{plugin.distribution} {plugin.version}", str(len(plugin.specs))) for plugin in host.plugins]
     _print_table([("PLUGIN", "FROM", "REGISTERED"), *rows])
     for failure in host.failures:
-        click.echo(
-            f"FAILED  {failure.name} ({failure.distribution} {failure.version}) at stage {failure.stage}: {failure.error}"
-        )
+        origin = f"{failure.name} ({failure.distribution} {failure.version})"
+        click.echo(f"FAILED  {origin} at stage {failure.stage}: {failure.error}")

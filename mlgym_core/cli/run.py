@@ -14,10 +14,17 @@ if TYPE_CHECKING:
     from mlgym_core.runner import Run
     from mlgym_core.types import EpisodeResult
 
+_RUNS_DIR = click.option(
+    "--runs-dir",
+    default="runs",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where runs lie.",
+)
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """Seconds, or a number with the unit s, m or h."""
 
     name = "time"
@@ -45,10 +52,10 @@ def _agent_options(pairs: tuple[str, ...]) -> dict[str, str]:
 @click.command("run")
 @click.argument("tasks", nargs=-1, metavar="TASK...")
 @click.option("--suite", "suites", multiple=True, help="Run the tasks of a suite (see `mlgym suites`).")
-@click.option("--agent", "agents", multiple=True, required=True, help="Who plays (see `mlgym agents`); may be repeated.")
-@click.option("-A", "agent_options", multiple=True, metavar="KEY=VALUE", help="An option of the agents; may be repeated.")
+@click.option("--agent", "agents", multiple=True, required=True, help="Who plays (see `mlgym agents`); repeatable.")
+@click.option("-A", "agent_options", multiple=True, metavar="KEY=VALUE", help="An option of the agents; repeatable.")
 @click.option("--model", help="The language model, as PROVIDER/NAME, for agents that use one.")
-@click.option("--repeat", default=1, show_default=True, type=click.IntRange(min=1), help="Episodes of each task and agent.")
+@click.option("--repeat", default=1, show_default=True, type=click.IntRange(min=1), help="Episodes of each kind.")
 @click.option("--seed", default=0, show_default=True, help="Seed that everything random in grading derives from.")
 @click.option("--sandbox", default="auto", show_default=True, help="auto, or one of `mlgym sandboxes`.")
 @click.option("--executor", default="local", show_default=True, help="How episodes are run (see `mlgym executors`).")
@@ -58,7 +65,11 @@ def _agent_options(pairs: tuple[str, ...]) -> dict[str, str]:
 @click.option("--max-cost", type=click.FloatRange(min=0, min_open=True), help="US dollars of model calls per episode.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Tokens of model calls per episode.")
 @click.option(
-    "--max-validations", default=20, show_default=True, type=click.IntRange(min=0), help="Validations per episode (strict)."
+    "--max-validations",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Validations per episode (strict).",
 )
 @click.option("--action-timeout", default=1800.0, show_default=True, type=Duration(), help="Wall time per action.")
 @click.option("--tools", help="Comma-separated tools on offer, instead of the default ones (see `mlgym tools`).")
@@ -78,12 +89,16 @@ def _agent_options(pairs: tuple[str, ...]) -> dict[str, str]:
 )
 @click.option("--variant", help="Data variant of the tasks; each task's first unless given.")
 @click.option(
-    "--runs-dir", default="runs", show_default=True, type=click.Path(file_okay=False, path_type=Path), help="Where runs lie."
+    "--runs-dir",
+    default="runs",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where runs lie.",
 )
 @click.option("--run-id", help="Name of the run; made of the time unless given.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line per finished episode, and one for the run.")
 @click.pass_context
-def run_command(context: click.Context, as_json: bool, runs_dir: Path, run_id: str | None, **options: Any) -> None:
+def run_command(context: click.Context, /, as_json: bool, runs_dir: Path, run_id: str | None, **options: Any) -> None:
     """Let agents play tasks, and grade what they submit.
 
     Every task is played by every agent, --repeat times. The run is recorded in RUNS_DIR/RUN_ID as it goes on; if it is
@@ -120,7 +135,11 @@ def run_command(context: click.Context, as_json: bool, runs_dir: Path, run_id: s
 @click.command("resume")
 @click.argument("run")
 @click.option(
-    "--runs-dir", default="runs", show_default=True, type=click.Path(file_okay=False, path_type=Path), help="Where runs lie."
+    "--runs-dir",
+    default="runs",
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where runs lie.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line per finished episode, and one for the run.")
 @click.pass_context
@@ -147,7 +166,6 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
     from rich.console import Console
 
     from mlgym_core.cli.progress import ProgressTable, result_table
-    from mlgym_core.types import EpisodeResult
 
     results = {episode.id: run.finished(episode) for episode in run.episodes}
     # A person at the terminal and a live table do not go together.
@@ -175,7 +193,9 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
         Console(width=None if Console().is_terminal else 150).print(result_table(finished))
         for result in finished:
             if result.error or (result.score is not None and result.score.reason):
-                click.echo(f"{result.task}, {result.agent}: {result.error or result.score and result.score.reason}", err=True)
+                click.echo(
+                    f"{result.task}, {result.agent}: {result.error or (result.score and result.score.reason)}", err=True
+                )
     click.echo(f"Recorded in {run.folder}", err=True)
     if interrupted:
         click.echo(f"Interrupted. Finish it with: mlgym resume {run.folder}", err=True)

@@ -20,18 +20,24 @@ def content_file(content: bytes) -> BinaryIO:
     if hasattr(os, "memfd_create"):
         file = os.fdopen(os.memfd_create("mlgym"), "w+b")
     else:
-        file = tempfile.TemporaryFile()  # type: ignore[assignment]
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     file.write(content)
     file.flush()
     file.seek(0)
     return file
 
 
+def resolve(future: asyncio.Future[None]) -> None:
+    """Mark a future as done, for callbacks that may be called more than once."""
+    if not future.done():
+        future.set_result(None)
+
+
 async def readable(descriptor: int) -> None:
     """Wait until `descriptor` can be read without blocking."""
     loop = asyncio.get_running_loop()
-    ready = loop.create_future()
-    loop.add_reader(descriptor, lambda: ready.done() or ready.set_result(None))
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(descriptor, resolve, ready)
     try:
         await ready
     finally:

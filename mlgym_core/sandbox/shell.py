@@ -14,11 +14,11 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mlgym_core.errors import SandboxError
 from mlgym_core.interfaces import Sandbox, SandboxProcess
+from mlgym_core.sandbox.pipes import resolve
 
 _BASH = ("/bin/bash", "--norc", "--noprofile", "--noediting", "+H", "+o", "history", "-i")
 # Descriptors of the shell that commands do not usually touch: an empty input, and the pipe to us.
@@ -28,7 +28,9 @@ _COMMAND_LINE = b"\\builtin eval '%s' <&200 >&201 2>&201\n"
 _MARKER_LINE = b"\\builtin printf '\\036%%s %%s %%s\\0' %s $? \"$PWD\" >&201\n"
 _LONGEST_MARKER = 1 << 14
 # Bash says this when a signal ended a command, since it would like to reset the terminal that it does not have.
-_TERMINAL_COMPLAINT = re.compile(rb"^\S*bash: \[\d+: \d+ \(\d+\)\] tcsetattr: Inappropriate ioctl for device\n", re.M)
+_TERMINAL_COMPLAINT = re.compile(
+    rb"^\S*bash: \[\d+: \d+ \(\d+\)\] tcsetattr: Inappropriate ioctl for device\n", re.MULTILINE
+)
 _PIPE_BYTES = 1 << 18
 _START_SECONDS = 30.0
 _INTERRUPT_SECONDS = (0.3, 0.7, 1.5)
@@ -218,7 +220,7 @@ class Shell:
                 view = view[os.write(self._stdin, view) :]
             except BlockingIOError:
                 ready = loop.create_future()
-                loop.add_writer(self._stdin, _resolve, ready)
+                loop.add_writer(self._stdin, resolve, ready)
                 try:
                     await ready
                 finally:
@@ -271,14 +273,6 @@ class Shell:
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
 def as_text(output: bytes) -> str:
     """Return output as text; bytes that are not UTF-8 become `\\xff`."""
     return output.decode("utf-8", "backslashreplace")
-
-
-__all__: Sequence[str] = ("Shell", "ShellResult", "as_text")

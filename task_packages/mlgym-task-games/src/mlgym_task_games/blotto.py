@@ -41,8 +41,8 @@ Soldiers that you leave at home do not fight.
     reference_source = (
         "Best reply: 30 soldiers on each of any four fields. The opponent's allocation does not depend on the history, "
         "so no strategy beats the best fixed allocation. It was found by comparing all divisions of 120 soldiers into "
-        "six numbers on a common sample of the opponent's allocations; its value is exact, by counting all draws of the "
-        "opponent (mlgym_task_games.derivations)."
+        "six numbers on one sample of the opponent's allocations; its value is exact, by counting all of the "
+        "opponent's draws (mlgym_task_games.derivations)."
     )
 
     def opponent(self, generator: random.Random) -> Callable[[list[tuple[Allocation, Allocation]]], Allocation]:

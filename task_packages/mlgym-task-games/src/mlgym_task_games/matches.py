@@ -105,9 +105,10 @@ class MatchGame(Task, Generic[Move]):
 
     @abc.abstractmethod
     def opponent(self, generator: random.Random) -> Callable[[list[tuple[Move, Move]]], Move]:
-        """Return the column player: from the rounds of a match so far to its move. It takes all chance from `generator`.
+        """Return the column player: a function from the rounds of a match so far to its move.
 
-        It draws the same number of times in every round, whatever was played, so that all strategies meet the same luck.
+        It takes all chance from `generator`, and as much of it in every round whatever was played, so that all
+        strategies meet the same luck.
         """
 
     @abc.abstractmethod
@@ -120,7 +121,7 @@ class MatchGame(Task, Generic[Move]):
 
     def grade(self, grading: Grading) -> Mapping[str, float]:
         """Play all matches of a split and return the row player's mean payoff per round."""
-        # Not a secret: the generator is out of the submission's reach because it lives in the grader.
+        # Out of the submission's reach: the generator lives in the grader's process.
         opponent = self.opponent(random.Random(grading.seed))  # noqa: S311
         call = grading.program(SUBMISSION, call_seconds=CALL_SECONDS, total_seconds=TOTAL_SECONDS).call
         checked, payoff = self.checked, self.payoff
@@ -179,8 +180,8 @@ class MatchGame(Task, Generic[Move]):
     def contamination(self) -> str:
         """Return what is known of the opponent being public."""
         return (
-            "The rules of the opponent are public in the source code of this package, and those of its model in that of "
-            f"the benchmark of the paper ({PAPER}), so a language model may have read them."
+            "The opponent's rules are public, in the source code of this package and in that of the benchmark that "
+            f"they come from ({PAPER}), so a language model may have read them."
         )
 
 

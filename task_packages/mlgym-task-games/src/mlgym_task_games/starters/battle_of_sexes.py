@@ -14,7 +14,7 @@ COPY_OPPONENT = 0.7  # tunable: float 0 to 1
 REPEAT_OWN = 0.1  # tunable: float 0 to 1
 
 
-def row_strategy(history):
+def row_strategy(history: list[tuple[int, int]]) -> int:
     """Return the row player's next move, 0 or 1.
 
     `history` is a list of tuples (own move, opponent's move), oldest first.

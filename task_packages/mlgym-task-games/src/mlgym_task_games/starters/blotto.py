@@ -23,7 +23,7 @@ OTHER_FIELD = False  # tunable: choice False, True
 LARGEST_SHARE = 1.0  # tunable: float 0 to 1
 
 
-def row_strategy(history):
+def row_strategy(history: list[tuple[list[int], list[int]]]) -> list[int]:
     """Return the row player's soldiers on each of the six fields, at most 120 in all.
 
     `history` is a list of tuples (own allocation, opponent's allocation), oldest first. It is not used here.

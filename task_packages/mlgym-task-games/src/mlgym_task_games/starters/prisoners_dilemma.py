@@ -20,7 +20,7 @@ AFTER_ZERO_REPEAT_OWN = 0.3  # tunable: float 0 to 1
 AFTER_ZERO_PLAY_ONE = 0.1  # tunable: float 0 to 1
 
 
-def drawn(zero, one, repeat, own):
+def drawn(zero: float, one: float, repeat: float, own: int) -> int:
     """Return 0, 1 or `own`, drawn with the weights `zero`, `one` and `repeat`."""
     draw = random.random() * (zero + one + repeat)
     if draw < zero:
@@ -30,7 +30,7 @@ def drawn(zero, one, repeat, own):
     return own
 
 
-def row_strategy(history):
+def row_strategy(history: list[tuple[int, int]]) -> int:
     """Return the row player's next move, 0 or 1.
 
     `history` is a list of tuples (own move, opponent's move), oldest first.
