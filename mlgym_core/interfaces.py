@@ -215,12 +215,15 @@ class SandboxProcess(abc.ABC):
     """A process that a sandbox started, and everything that descends from it."""
 
     @abc.abstractmethod
-    def interrupt(self) -> None:
-        """Send the interrupt signal to the process itself."""
+    def interrupt(self, since: float) -> None:
+        """Send the interrupt signal to the process, and to its descendants that were started after `since`.
+
+        `since` is a reading of `time.clock_gettime(CLOCK_BOOTTIME)`.
+        """
 
     @abc.abstractmethod
     def kill_descendants(self, since: float) -> None:
-        """Kill the descendants that were started after `since`, a reading of `time.clock_gettime(CLOCK_BOOTTIME)`.
+        """Kill the descendants that were started after `since`.
 
         Descendants that are older, and whatever those started, go on.
         """

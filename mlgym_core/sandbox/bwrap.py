@@ -312,9 +312,9 @@ class _BwrapProcess(ProcessTree):
                 break
         os.close(descriptor)
 
-    def interrupt(self) -> None:
+    def interrupt(self, since: float) -> None:
         self._find_root()
-        super().interrupt()
+        super().interrupt(since)
 
     def kill_descendants(self, since: float) -> None:
         self._find_root()

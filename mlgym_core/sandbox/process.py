@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from mlgym_core.errors import SandboxError
 from mlgym_core.interfaces import Sandbox, SandboxProcess
 from mlgym_core.sandbox.process_tree import ProcessTree
 from mlgym_core.sandbox.spawning import start_process
+
+_COOKIE = "MLGYM_PROCESS_TREE"
 
 
 class ProcessSandbox(Sandbox):
@@ -49,6 +52,7 @@ class ProcessSandbox(Sandbox):
             "HOME": by_target.get(layout.home, layout.home),
             "LANG": "C.UTF-8",
             **layout.environment,
+            _COOKIE: secrets.token_hex(8),
         }
         if layout.packages is not None:
             environment["PYTHONPATH"] = str(layout.packages)
@@ -64,4 +68,4 @@ class ProcessSandbox(Sandbox):
             )
         except OSError as error:
             raise SandboxError(f"The process {command[0]!r} could not be started: {error}.") from error
-        return ProcessTree(process)
+        return ProcessTree(process, cookie=f"{_COOKIE}={environment[_COOKIE]}".encode())

@@ -39,6 +39,13 @@ def send_signal(process_id: int, number: signal.Signals) -> None:
         os.kill(process_id, number)
 
 
+def _has_in_environment(process_id: int, entry: bytes) -> bool:
+    try:
+        return entry in Path("/proc", str(process_id), "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
 class ProcessTree(SandboxProcess):
     """A process on this machine and its descendants.
 
@@ -46,9 +53,12 @@ class ProcessTree(SandboxProcess):
         process: What was started.
         root: Process id of the tree's root, if that is not the started process but, say, its child in a
             namespace; everything that loses its parent in that namespace becomes a child of the root.
+        cookie: An entry of the process's environment that no other process has. It tells descendants that left both
+            their parent and the session, where no namespace holds them.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], root: int | None = None) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], root: int | None = None, cookie: bytes | None = None) -> None:
+        self._cookie = cookie
         self._process = process
         self._root = process.pid if root is None else root
         self._owner = os.getpid()
@@ -57,6 +67,8 @@ class ProcessTree(SandboxProcess):
         table = _all_processes()
         # Daemons leave their parent but, unless they go to some length, stay in the session.
         members = {self._root} | {pid for pid, (_, session, _) in table.items() if session == self._process.pid}
+        if self._cookie is not None:
+            members |= {pid for pid in table if _has_in_environment(pid, self._cookie)}
         children: dict[int, list[int]] = {}
         for pid, (parent, _, _) in table.items():
             children.setdefault(parent, []).append(pid)
@@ -68,15 +80,14 @@ class ProcessTree(SandboxProcess):
                     queue.append(child)
         return {pid: table[pid] for pid in members - {self._root, self._process.pid} if pid in table}
 
-    def interrupt(self) -> None:
+    def interrupt(self, since: float) -> None:
+        for pid in self._started_after(since):
+            send_signal(pid, signal.SIGINT)
         send_signal(self._root, signal.SIGINT)
 
     def kill_descendants(self, since: float) -> None:
-        started = int(since * _TICKS_PER_SECOND)
         for _ in range(_MAXIMUM_ROUNDS):
-            table = self._descendants()
-            spared = {pid for pid, (_, _, start) in table.items() if start < started}
-            doomed = [pid for pid in table if not self._has_ancestor_in(pid, spared, table)]
+            doomed = self._started_after(since)
             if not doomed:
                 return
             # Stopping them all first keeps a process from starting another while its siblings are being killed.
@@ -84,6 +95,12 @@ class ProcessTree(SandboxProcess):
                 send_signal(pid, signal.SIGSTOP)
             for pid in doomed:
                 send_signal(pid, signal.SIGKILL)
+
+    def _started_after(self, since: float) -> list[int]:
+        """Return the descendants that are neither older nor descend from an older one."""
+        table = self._descendants()
+        spared = {pid for pid, (_, _, start) in table.items() if start < int(since * _TICKS_PER_SECOND)}
+        return [pid for pid in table if not self._has_ancestor_in(pid, spared, table)]
 
     @staticmethod
     def _has_ancestor_in(pid: int, spared: set[int], table: dict[int, tuple[int, int, int]]) -> bool:

@@ -21,8 +21,9 @@ from mlgym_core.interfaces import Sandbox, SandboxProcess
 from mlgym_core.sandbox.pipes import resolve
 
 _BASH = ("/bin/bash", "--norc", "--noprofile", "--noediting", "+H", "+o", "history", "-i")
-# Descriptors of the shell that commands do not usually touch: an empty input, and the pipe to us.
-_SETUP = b"PS1= PS2=; unset PROMPT_COMMAND; exec 200</dev/null 201>&1\n"
+# Commands read from and write to descriptors that they do not usually touch: an empty input, and the pipe to us. What
+# the shell itself has to say between commands (prompts, the end of jobs) is for nobody.
+_SETUP = b"unset PROMPT_COMMAND; exec 200</dev/null 201>&1 >/dev/null 2>&1\n"
 _COMMAND_LINE = b"\\builtin eval '%s' <&200 >&201 2>&201\n"
 # The path ends with NUL, which no path contains.
 _MARKER_LINE = b"\\builtin printf '\\036%%s %%s %%s\\0' %s $? \"$PWD\" >&201\n"
@@ -33,7 +34,7 @@ _TERMINAL_COMPLAINT = re.compile(
 )
 _PIPE_BYTES = 1 << 18
 _START_SECONDS = 30.0
-_INTERRUPT_SECONDS = (0.3, 0.7, 1.5)
+_INTERRUPT_SECONDS = (0.2, 0.3, 0.7, 1.5)
 """How long the shell gets to answer each of the interrupts after a command's time is up."""
 
 
@@ -167,21 +168,19 @@ class Shell:
 
     async def _after_timeout(self, word: bytes, capture: _Capture, started: float) -> ShellResult:
         assert self._process is not None
-        for seconds in _INTERRUPT_SECONDS:
-            self._process.kill_descendants(started)
-            self._process.interrupt()
+        for attempt, seconds in enumerate(_INTERRUPT_SECONDS):
+            # First as a terminal does it: the shell goes on with the next command of a list unless the one that it
+            # waits for dies of the interrupt, too. Whatever ignores that is killed.
+            if attempt > 0:
+                self._process.kill_descendants(started)
+            self._process.interrupt(started)
             try:
                 async with asyncio.timeout(seconds):
                     _, self.working_directory = await self._read(word, capture)
             except TimeoutError:
                 continue
-            # What the command left in the background between the kill and the marker goes, too. An interrupt may
-            # have reached the shell after the marker; its echo must not turn up in the next command's output.
+            # What the command left in the background goes, too.
             self._process.kill_descendants(started)
-            again = secrets.token_hex(8).encode()
-            async with asyncio.timeout(_START_SECONDS):
-                await self._write(_MARKER_LINE % again)
-                await self._read(again, _Capture(0))
             output, omitted = capture.result()
             return ShellResult(output, None, self.working_directory, omitted, timed_out=True)
         return await self._restarted(capture, None, timed_out=True)

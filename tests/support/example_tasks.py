@@ -1,0 +1,95 @@
+"""Small tasks for tests. A module of its own, since graders load it from disk like any task package."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from mlgym_core import Anchors, Grading, InvalidSubmission, Preparation, SubmissionFile, Task
+
+
+class Number(Task):
+    """The submission is a number; validation adds nothing to it, the test split 0.25."""
+
+    def description(self) -> str:
+        return "Write a number into answer.txt."
+
+    def submission_files(self) -> Sequence[SubmissionFile]:
+        return [SubmissionFile(path="answer.txt", max_bytes=100)]
+
+    def anchors(self, split: str) -> Anchors:
+        return Anchors(baseline=0.0, reference=1.0)
+
+    def prepare(self, preparation: Preparation) -> None:
+        (preparation.public / "answer.txt").write_text("0")
+        (preparation.private / "secret.txt").write_text("the private file")
+
+    def grade(self, grading: Grading) -> Mapping[str, float]:
+        assert (grading.private / "secret.txt").read_text() == "the private file"
+        text = (grading.submission / "answer.txt").read_text()
+        print("graders may print")
+        try:
+            number = float(text)
+        except ValueError:
+            raise InvalidSubmission(f"answer.txt holds {text!r}, which is not a number.") from None
+        return {"value": number + (0.25 if grading.split == "test" else 0.0), "seed": float(grading.seed % 1000)}
+
+
+class Broken(Number):
+    """A grader with a bug."""
+
+    def grade(self, grading: Grading) -> Mapping[str, float]:
+        raise RuntimeError("a bug in the grader")
+
+
+class Infinite(Number):
+    """A grader whose result is no number."""
+
+    def grade(self, grading: Grading) -> Mapping[str, float]:
+        return {"value": float("inf")}
+
+
+class Forgetful(Number):
+    """A grader that forgets the primary metric."""
+
+    def grade(self, grading: Grading) -> Mapping[str, float]:
+        return {"other": 1.0}
+
+
+class Hanging(Number):
+    """A grader that hangs."""
+
+    grading_seconds = 1.0
+
+    def grade(self, grading: Grading) -> Mapping[str, float]:
+        time.sleep(60)
+        return {"value": 1.0}
+
+
+class Programs(Number):
+    """Calls two functions of two submitted programs."""
+
+    submission_processes = 2
+
+    def submission_files(self) -> Sequence[SubmissionFile]:
+        return [SubmissionFile(path="code/program.py")]
+
+    def prepare(self, preparation: Preparation) -> None:
+        (preparation.public / "code").mkdir()
+        (preparation.public / "code" / "program.py").write_text("STATE = []\ndef f(*a):\n    return list(a)\n")
+
+    def grade(self, grading: Grading) -> Mapping[str, float]:
+        first, second = (grading.program("code/program.py", call_seconds=2.0) for _ in range(2))
+        value = 0.0
+        for program in (first, second):
+            answer = program.call(
+                "f", (1, 2), {"a": [None, True, "ü", b"x"]} if self.variant == "bytes" else {"a": 1.5}
+            )
+            value += 1.0 if answer == [[1, 2], {"a": 1.5}] else 0.0
+        return {"value": value}
+
+
+class Greedy(Programs):
+    """Loads more programs than it declared."""
+
+    submission_processes = 1
