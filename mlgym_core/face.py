@@ -44,11 +44,11 @@ class _OwnLoop:
         return self._helper.submit(loop.run_until_complete, coroutine).result()
 
     def close(self) -> None:
-        if self._helper is not None:
-            self._helper.shutdown()
-            self._helper = None
         if self._loop is not None and self._process_id == os.getpid():
-            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self(self._loop.shutdown_default_executor())
+            if self._helper is not None:
+                self._helper.shutdown()
+                self._helper = None
             self._loop.close()
             self._loop = None
 
@@ -66,6 +66,7 @@ class Env:
         self._core = core
         self._run = run
         self._close_runner = close_runner
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -98,6 +99,7 @@ class Env:
 
     def reset(self, *, seed: int | None = None) -> tuple[Observation, Info]:
         """Begin an episode in a fresh workspace; see `AsyncEnv.reset`."""
+        self._closed = False
         result: tuple[Observation, Info] = self._run(self._core.reset(seed=seed))
         return result
 
@@ -108,8 +110,10 @@ class Env:
 
     def close(self) -> None:
         """End what is going on and remove its traces from the machine. Safe to call twice."""
-        self._run(self._core.close())
-        self._close_runner()
+        if not self._closed:
+            self._closed = True
+            self._run(self._core.close())
+            self._close_runner()
 
 
 def make(task: str, **options: Unpack[EnvOptions]) -> Env:

@@ -41,7 +41,7 @@ class Host:
         failures: What went wrong with others.
     """
 
-    def __init__(self, sources: Iterable[PluginSource]) -> None:
+    def __init__(self, sources: Iterable[PluginSource], failures: Iterable[PluginFailure] = ()) -> None:
         self.tasks: ClassRegistry[TaskSpec, Task] = ClassRegistry("task", "tasks", Task)  # type: ignore[type-abstract]
         self.agents: ClassRegistry[AgentSpec, Agent] = ClassRegistry("agent", "agents", Agent)  # type: ignore[type-abstract]
         self.tools: ClassRegistry[ToolSpec, Tool] = ClassRegistry("tool", "tools", Tool)
@@ -51,10 +51,10 @@ class Host:
         self.executors: ClassRegistry[ExecutorSpec, Executor] = ClassRegistry("executor", "executors", Executor)  # type: ignore[type-abstract]
         self.suites: Registry[SuiteSpec] = Registry("suite", "suites")
         self.plugins: list[Plugin] = []
-        self.failures: list[PluginFailure] = []
+        self.failures: list[PluginFailure] = list(failures)
         for source in sources:
-            plugin, failures = load_plugin(source)
-            self.failures += failures
+            plugin, problems = load_plugin(source)
+            self.failures += problems
             if plugin is not None:
                 self._add(plugin)
 
@@ -87,17 +87,19 @@ class Host:
         Args:
             only_core: Load the core's own plugin only.
         """
-        sources = [source for source in installed_plugins() if source.name != CORE_PLUGIN or not _is_core(source)]
-        names = {source.name for source in sources}
+        found, broken = installed_plugins()
+        sources = [source for source in found if source.name != CORE_PLUGIN or not _is_core(source)]
+        names = {source.name for source in sources} | {failure.name for failure in broken}
         wanted = frozenset[str]() if only_core else names_from_environment("MLGYM_PLUGINS")
         unwanted = names_from_environment("MLGYM_DISABLE") or frozenset()
         for variable, mentioned in (("MLGYM_PLUGINS", wanted), ("MLGYM_DISABLE", unwanted)):
             for name in sorted((mentioned or frozenset()) - names - {CORE_PLUGIN}):
                 print(f"{variable} names {name!r}, but no installed plugin has that name.", file=sys.stderr)
-        chosen = [
-            source for source in sources if (wanted is None or source.name in wanted) and source.name not in unwanted
-        ]
-        return cls([_core_source(), *chosen])
+        chosen = (names if wanted is None else wanted) - unwanted
+        return cls(
+            [_core_source(), *(source for source in sources if source.name in chosen)],
+            [failure for failure in broken if failure.name in chosen],
+        )
 
 
 def _is_core(source: PluginSource) -> bool:

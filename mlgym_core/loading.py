@@ -6,14 +6,18 @@ here each entry point is looked at for itself, and what goes wrong becomes data.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from types import ModuleType
 from typing import Any
 
 import pluggy
-from importlib_metadata import EntryPoint, distributions
+from importlib_metadata import distributions
 
 from mlgym_core import hookspecs
 from mlgym_core.specs import (
@@ -41,6 +45,7 @@ SPEC_HOOKS: dict[str, type[AnySpec]] = {
 }
 """Which hook yields which kind of spec."""
 _OBSERVER_HOOK = "mlgym_episode_events"
+_ACCEPTED_VERSIONS = (hookspecs.API_VERSION - 1, hookspecs.API_VERSION)
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,9 @@ class PluginFailure:
     """A plugin that could not be used, or not completely.
 
     Attributes:
-        stage: `import`, `api`, `hooks` (an unknown hook, or one that cannot be called) or `specs`.
+        name: The plugin's name, or that of the metadata folder if not even the name can be read.
+        stage: `metadata` (of the installed distribution), `import`, `api`, `hooks` (an unknown hook, or one that cannot
+            be called) or `specs` (a hook that raised, or yielded something else than it should).
         error: What went wrong, in one line.
     """
 
@@ -87,62 +94,93 @@ class Plugin:
     observer: Callable[..., object] | None = None
 
 
-def installed_plugins() -> list[PluginSource]:
-    """Return the installed plugins, sorted by name and distribution, without importing any."""
-    sources: dict[tuple[str, str], PluginSource] = {}
+def installed_plugins() -> tuple[list[PluginSource], list[PluginFailure]]:
+    """Return the installed plugins, sorted by name and distribution, and those whose metadata are broken.
+
+    Nothing is imported.
+    """
+    sources: list[PluginSource] = []
+    failures: list[PluginFailure] = []
+    seen: set[str] = set()
     for distribution in distributions():
-        for entry_point in distribution.entry_points:
-            if entry_point.group == ENTRY_POINT_GROUP:
-                name = distribution.metadata["Name"] or "unknown"
-                # The same distribution may be found in two places of the path; Python uses the first.
-                sources.setdefault((entry_point.name, name.lower()), _source(entry_point, name, distribution.version))
-    return [source for _, source in sorted(sources.items(), key=lambda item: item[0])]
-
-
-def _source(entry_point: EntryPoint, distribution: str, version: str) -> PluginSource:
-    return PluginSource(entry_point.name, distribution, version or "unknown", entry_point.load)
+        try:
+            if f"[{ENTRY_POINT_GROUP}]" not in (distribution.read_text("entry_points.txt") or ""):
+                continue
+            name, version = distribution.metadata["Name"], distribution.version
+            if not name or not version:
+                raise ValueError("its metadata have no name or no version")
+            entry_points = distribution.entry_points.select(group=ENTRY_POINT_GROUP)
+        except Exception as error:  # noqa: BLE001 - metadata are broken in many ways
+            # The folder is all that is known of it, and what has to be mended or removed.
+            folder = PurePath(str(getattr(distribution, "_path", "unknown"))).name
+            failures.append(PluginFailure(folder, folder, "unknown", "metadata", one_line(error)))
+            continue
+        # The same distribution may be found in two places of the path; Python uses the first.
+        key = re.sub(r"[-_.]+", "-", name).lower()
+        if key not in seen:
+            seen.add(key)
+            sources += [PluginSource(entry_point.name, name, version, entry_point.load) for entry_point in entry_points]
+    return sorted(sources, key=lambda source: (source.name, source.distribution)), failures
 
 
 def load_plugin(source: PluginSource) -> tuple[Plugin | None, list[PluginFailure]]:
-    """Import a plugin and collect what it registers; never raises on the plugin's account."""
+    """Import a plugin and collect what it registers; never raises on the plugin's account.
+
+    A hook that fails registers nothing; the plugin's other hooks count.
+    """
     failures: list[PluginFailure] = []
 
-    def fail(stage: str, error: object) -> None:
-        text = " ".join(str(error).split()) or type(error).__name__
-        message = f"{type(error).__name__}: {text}" if isinstance(error, BaseException) else text
+    def fail(stage: str, message: str) -> None:
         failures.append(PluginFailure(source.name, source.distribution, source.version, stage, message))
 
-    try:
+    @contextlib.contextmanager
+    def attempt(stage: str, prefix: str = "") -> Iterator[None]:
+        try:
+            # Standard output belongs to what the command prints, JSON perhaps.
+            with contextlib.redirect_stdout(sys.stderr):
+                yield
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a stranger's code raises anything, SystemExit included
+            fail(stage, prefix + one_line(error))
+
+    implementation: object = None
+    with attempt("import"):
         implementation = source.load()
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - importing runs a stranger's code
-        fail("import", error)
+    if failures:
         return None, failures
-    api = getattr(implementation, "MLGYM_API", None)
-    if not isinstance(api, int) or not hookspecs.API_VERSION - 1 <= api <= hookspecs.API_VERSION:
-        fail("api", f"MLGYM_API is {api!r}; this version of mlgym-core works with {_accepted_versions()}")
+    api: object = None
+    with attempt("api"):
+        api = getattr(implementation, "MLGYM_API", None)
+        if type(api) is not int or api not in _ACCEPTED_VERSIONS:
+            accepted = " and ".join(map(str, _ACCEPTED_VERSIONS))
+            fail("api", f"MLGYM_API is {api!r}; this version of mlgym-core works with {accepted}")
+    if failures:
         return None, failures
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    try:
+    with attempt("hooks"):
         manager.register(implementation, name=source.name)
         manager.check_pending()
-    except Exception as error:  # noqa: BLE001 - pluggy raises several kinds
-        fail("hooks", error)
+    if failures:
         return None, failures
     specs: list[AnySpec] = []
     for hook, kind in SPEC_HOOKS.items():
-        try:
-            specs += _collect(getattr(manager.hook, hook), kind)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - hooks are a stranger's code
-            fail("specs", f"{hook}: {type(error).__name__}: {error}")
+        with attempt("specs", f"{hook}: "):
+            specs += list(_collect(getattr(manager.hook, hook), kind))
     observing = getattr(manager.hook, _OBSERVER_HOOK)
     observer = _Observer(observing) if observing.get_hookimpls() else None
-    plugin = Plugin(source.name, source.distribution, source.version, api, tuple(specs), observer)
-    return plugin, failures
+    assert isinstance(api, int)
+    return Plugin(source.name, source.distribution, source.version, api, tuple(specs), observer), failures
 
 
-def _accepted_versions() -> str:
-    return " and ".join(str(version) for version in (hookspecs.API_VERSION - 1, hookspecs.API_VERSION) if version > 0)
+def one_line(error: BaseException) -> str:
+    """Return the type and message of an exception that a stranger's code raised, in one line."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - even this is a stranger's code
+        message = "(its message cannot be shown)"
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 def _collect(hook: pluggy.HookCaller, kind: type[AnySpec]) -> Iterator[Any]:

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from mlgym_core.errors import ConflictError, PluginError, UnknownNameError
 from mlgym_core.ids import near_misses
+from mlgym_core.loading import one_line
 from mlgym_core.specs import Spec, SuiteSpec
 
 AnySpecType = TypeVar("AnySpecType", bound=Spec | SuiteSpec)
@@ -105,10 +106,11 @@ class ClassRegistry(Registry[TargetedSpec], Generic[TargetedSpec, Implementation
         origin = f"{entry.distribution} {entry.version}"
         try:
             found = getattr(importlib.import_module(module_name), class_name)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise PluginError(
-                f"The {self._kind} {name!r} of {origin} cannot be loaded from {entry.spec.target}: "
-                f"{type(error).__name__}: {error}."
+                f"The {self._kind} {name!r} of {origin} cannot be loaded from {entry.spec.target}: {one_line(error)}."
             ) from error
         if not (isinstance(found, type) and issubclass(found, self._base)):
             raise PluginError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from mlgym_core.errors import UsageError
 from mlgym_core.ids import check_plain_id, check_task_id, domain_of
@@ -21,6 +21,23 @@ _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")
 def _check_target(target: str) -> None:
     if not _TARGET.match(target):
         raise UsageError(f"{target!r} is not a target: write 'package.module:Class'.")
+
+
+def _check_direction(direction: object) -> None:
+    if direction not in get_args(Direction):
+        raise UsageError(f"{direction!r} is not a direction: write {' or '.join(map(repr, get_args(Direction)))}.")
+
+
+def _check_text(owner: str, name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise UsageError(f"{owner}: `{name}` is {value!r}; write a string.")
+
+
+def _as_tuple(owner: str, name: str, values: object, kind: type) -> tuple[Any, ...]:
+    # One string where a tuple belongs would pass for a tuple of its letters, and break a listing much later.
+    if not isinstance(values, list | tuple) or not all(isinstance(value, kind) for value in values):
+        raise UsageError(f"{owner}: `{name}` is {values!r}; write a tuple of {kind.__name__}, such as (first,).")
+    return tuple(values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +67,10 @@ class TaskMetric:
     name: str
     direction: Direction = "maximize"
 
+    def __post_init__(self) -> None:
+        _check_text("A metric", "name", self.name)
+        _check_direction(self.direction)
+
 
 @dataclass(frozen=True)
 class Spec:
@@ -64,6 +85,7 @@ class Spec:
     def __post_init__(self) -> None:
         self._check_id()
         _check_target(self.target)
+        _check_text(f"The {self.kind} {self.id!r}", "summary", self.summary)
 
     def _check_id(self) -> None:
         check_plain_id(self.id)
@@ -99,6 +121,11 @@ class TaskSpec(Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        owner = f"The task {self.id!r}"
+        _check_text(owner, "version", self.version)
+        for name in ("tags", "variants", "requirements", "grader_requirements"):
+            object.__setattr__(self, name, _as_tuple(owner, name, getattr(self, name), str))
+        object.__setattr__(self, "metrics", _as_tuple(owner, "metrics", self.metrics, TaskMetric))
         if self.domain is None:
             object.__setattr__(self, "domain", domain_of(self.id))
         if not self.metrics:
@@ -140,6 +167,10 @@ class MetricSpec(Spec):
     kind: ClassVar[str] = "metric"
 
     direction: Direction = field(default="maximize", kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_direction(self.direction)
 
 
 @dataclass(frozen=True)
@@ -183,6 +214,9 @@ class SuiteSpec:
 
     def __post_init__(self) -> None:
         check_plain_id(self.id)
+        owner = f"The suite {self.id!r}"
+        _check_text(owner, "summary", self.summary)
+        object.__setattr__(self, "tasks", _as_tuple(owner, "tasks", self.tasks, str))
         for task_id in self.tasks:
             check_task_id(task_id)
 

@@ -1,35 +1,21 @@
-"""What all tests share: a host with small tasks, and a cache that is not the user's."""
+"""What all tests share: a host with small tasks, and the sandboxes to try things in."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from mlgym_core import Host, TaskMetric, TaskSpec, hookimpl
+from mlgym_core import Host
 from mlgym_core.sandbox.bwrap import BwrapSandbox
 
 SUPPORT = Path(__file__).parent / "support"
 sys.path.insert(0, str(SUPPORT))
 
-EXAMPLES = ("Number", "Broken", "Infinite", "Forgetful", "Hanging", "Programs", "Greedy")
+from example_plugin import ExamplePlugin  # noqa: E402 - found on the path above
 
 needs_bwrap = pytest.mark.skipif(BwrapSandbox.unavailable_reason() is not None, reason="bwrap does not work here")
-
-
-class ExamplePlugin:
-    """A plugin with the small tasks, under `examples/…`."""
-
-    MLGYM_API = 1
-
-    @hookimpl
-    def mlgym_tasks(self) -> Iterator[TaskSpec]:
-        metrics = (TaskMetric("value"), TaskMetric("seed"))
-        for name in EXAMPLES:
-            yield TaskSpec(f"examples/{name.lower()}", f"example_tasks:{name}", f"The task {name}", metrics=metrics)
 
 
 @pytest.fixture(scope="session")
@@ -39,10 +25,10 @@ def host() -> Host:
 
 
 @pytest.fixture
-def installed_examples(host: Host, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def installed_examples(host: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
     """Make the small tasks the ones that are installed, as far as `make` is concerned."""
     monkeypatch.setattr("mlgym_core.env.default_host", lambda: host)
-    return SimpleNamespace(host=host)
+    return host
 
 
 @pytest.fixture(params=[pytest.param("bwrap", marks=needs_bwrap), "process"])

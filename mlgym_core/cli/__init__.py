@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlgym_core import __version__
-from mlgym_core.errors import MlgymError
-from mlgym_core.settings import file_settings
+from mlgym_core.errors import ConfigurationError, MlgymError
+from mlgym_core.settings import SETTINGS_FILE, file_settings
 
 if TYPE_CHECKING:
     from mlgym_core.host import Host
@@ -48,6 +48,10 @@ class _LazyGroup(click.Group):
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+        for name, option in _options(command).items():
+            # Variables are named after flags (MLGYM_RUN_AGENT for --agent), whatever the parameter is called in Python.
+            if option.envvar is None and option.name != name:
+                option.envvar = f"MLGYM_{cmd_name}_{name}".upper()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -81,8 +85,9 @@ def cli(context: click.Context, debug: bool, verbose: int, quiet: bool, no_plugi
       mlgym doctor                                 what works on this machine
 
     Options can also be set by environment variables (MLGYM_RUN_SEED=3 for `mlgym run --seed 3`) and in mlgym.toml in
-    the working directory (a table for each command: [run], then seed = 3).
+    the working directory (a table for each command: [run], then seed = 3). Names are those of the long flags.
     """
+    context.ensure_object(dict)["debug"] = debug
     if verbose or debug:
         import logging
 
@@ -90,18 +95,36 @@ def cli(context: click.Context, debug: bool, verbose: int, quiet: bool, no_plugi
     context.default_map = _known_settings(context)
 
 
+def _options(command: click.Command) -> dict[str, click.Option]:
+    """Return the options of a command by the names that settings give them: the long flag's, or click's own."""
+    options: dict[str, click.Option] = {}
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            long_flags = [flag for flag in parameter.opts if flag.startswith("--")]
+            options[long_flags[0][2:].replace("-", "_") if long_flags else str(parameter.name)] = parameter
+    return options
+
+
 def _known_settings(context: click.Context) -> dict[str, Any]:
-    """Return the settings file's options, having checked those of the command that is run."""
+    """Return the settings file's options as click wants them, having checked those of the command that is run."""
     settings = file_settings()
-    name = context.invoked_subcommand
     for table in settings:
         if table not in COMMANDS:
-            raise click.UsageError(f"mlgym.toml: there is no command {table!r}.")
-    if name in settings and (command := context.command.get_command(context, name)) is not None:  # type: ignore[attr-defined]
-        known = {parameter.name for parameter in command.params if isinstance(parameter, click.Option)}
-        if unknown := set(settings[name]) - known:
-            raise click.UsageError(f"mlgym.toml: [{name}] has no option {', '.join(sorted(unknown))}.")
-    return settings
+            raise ConfigurationError(f"{SETTINGS_FILE}: there is no command {table!r}; `mlgym --help` lists them all.")
+    name = context.invoked_subcommand
+    assert isinstance(context.command, click.Group)
+    if name not in settings or (command := context.command.get_command(context, name)) is None:
+        return {}
+    options = _options(command)
+    defaults: dict[str, Any] = {}
+    for key, value in settings[name].items():
+        if key not in options:
+            known = ", ".join(sorted(options))
+            raise ConfigurationError(f"{SETTINGS_FILE}: [{name}] has no option {key!r}. It has: {known}.")
+        option = options[key]
+        # Click takes a string for a sequence of letters.
+        defaults[str(option.name)] = [value] if option.multiple and not isinstance(value, list) else value
+    return {name: defaults}
 
 
 def host_of(context: click.Context) -> Host:
@@ -119,9 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Exit codes: 0 done, 1 the work failed, 2 bad usage, 3 invalid submission (`grade`), 130 interrupted.
     """
     chosen = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in chosen
+    shared: dict[str, bool] = {}
     try:
-        code = cli.main(chosen, prog_name="mlgym", standalone_mode=False)
+        code = cli.main(chosen, prog_name="mlgym", standalone_mode=False, obj=shared)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -133,14 +156,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 1
     except MlgymError as error:
-        if debug:
+        if shared.get("debug"):
             raise
         click.echo(f"Error: {error}", err=True)
         code = error.exit_code
     except Exception as error:
-        if debug:
+        if shared.get("debug"):
             raise
-        click.echo(f"Error: {type(error).__name__}: {error}", err=True)
+        click.echo(f"Error: {type(error).__name__}: {' '.join(str(error).split())}", err=True)
         click.echo("This is a bug in mlgym or in a plugin. `mlgym --debug …` shows where.", err=True)
         code = 1
-    sys.exit(code)
+    sys.exit(code or 0)

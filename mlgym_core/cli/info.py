@@ -22,8 +22,9 @@ def info_command(context: click.Context, task: str, variant: str | None, as_json
     """Show everything about one task: what agents are told, metrics, scale, files, origin.
 
     \b
-    Example:
+    Examples:
       mlgym info games/blotto
+      mlgym info games/blotto --variant full --json
     """
     facts = _facts(host_of(context), task, variant)
     if as_json:
@@ -46,6 +47,9 @@ def info_command(context: click.Context, task: str, variant: str | None, as_json
         need = "required" if file["required"] else "optional"
         click.echo(f"  submission      {file['path']} ({need}, up to {file['max_bytes']:,} bytes)")
     click.echo(f"  requirements    {', '.join(facts['requirements']) or 'none'}")
+    resources = {name: value for name, value in (facts["resources"] or {}).items() if value}
+    limits = ", ".join(f"{name} {value:,}" for name, value in resources.items()) or "the sandbox's defaults"
+    click.echo(f"  limits          {limits}; network {'granted' if facts['network'] else 'none'}")
     click.echo(
         f"  grading         at most {facts['grading_seconds']:g} s; invalid submissions return {facts['floor']:g}"
     )
@@ -76,6 +80,7 @@ def _facts(host: Host, task_id: str, variant: str | None) -> dict[str, Any]:
         "requirements": list(spec.requirements),
         "grader_requirements": list(spec.grader_requirements),
         "network": spec.network,
+        "resources": None if spec.resources is None else asdict(spec.resources),
         "grading_seconds": task.grading_seconds,
         "floor": task.floor,
         "contamination": task.contamination(),

@@ -62,11 +62,14 @@ def _print_table(rows: Sequence[Sequence[str]]) -> None:
 
 def _report_problems(host: Host) -> None:
     for failure in host.failures:
-        click.echo(f"Plugin {failure.name!r} of {failure.distribution} failed: {failure.error}", err=True)
+        origin = f"{failure.name!r} of {failure.distribution} {failure.version}"
+        click.echo(f"Plugin {origin} failed at stage {failure.stage}: {failure.error}", err=True)
 
 
 def _listing(kind: str, plural: str, row: Callable[[Entry[Any]], Row], hint: str) -> click.Command:
-    @click.command(plural, help=f"List the installed {plural}, without importing them.")
+    examples = f"\b\nExamples:\n  mlgym {plural}\n  mlgym {plural} --json\n  mlgym --no-plugins {plural}"
+
+    @click.command(plural, help=f"List the installed {plural}, without importing them.\n\n{examples}")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @click.pass_context
     def command(context: click.Context, as_json: bool) -> None:
@@ -87,7 +90,7 @@ def _listing(kind: str, plural: str, row: Callable[[Entry[Any]], Row], hint: str
     return command
 
 
-_ANY_PACKAGE = "Packages provide them through the entry-point group 'mlgym'."
+_ANY_PACKAGE = "Install a package that provides some (pip install PACKAGE); `mlgym plugins` shows what was loaded."
 tasks_command = _listing("task", "tasks", task_row, "Install some: pip install mlgym-task-games")
 agents_command = _listing("agent", "agents", _agent, _ANY_PACKAGE)
 tools_command = _listing("tool", "tools", _tool, _ANY_PACKAGE)
@@ -106,6 +109,12 @@ def plugins_command(context: click.Context, as_json: bool) -> None:
 
     MLGYM_PLUGINS=a,b loads only these, MLGYM_DISABLE=a leaves one out, `mlgym --no-plugins` leaves out all but the
     core's own.
+
+    \b
+    Examples:
+      mlgym plugins
+      mlgym plugins --json
+      MLGYM_DISABLE=games mlgym plugins
     """
     host = host_of(context)
     loaded = [

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mlgym_core import Anchors, UsageError
 from mlgym_core.rewards import HIGHEST, LOWEST, RewardLedger, clip, normalize
+from mlgym_core.specs import Direction
 
 scores = st.one_of(st.none(), st.floats(-10, 10))
 
@@ -42,16 +43,16 @@ def test_the_final_scheme_pays_at_the_end_only() -> None:
 @pytest.mark.parametrize(("baseline", "reference"), [(0.5, 0.9), (10.0, 2.0), (-0.248, 0.248)])
 def test_baseline_is_0_and_reference_is_1(baseline: float, reference: float) -> None:
     anchors = Anchors(baseline=baseline, reference=reference)
-    direction = "maximize" if reference > baseline else "minimize"
+    direction: Direction = "maximize" if reference > baseline else "minimize"
     assert normalize(baseline, anchors, direction) == 0
     assert normalize(reference, anchors, direction) == 1
     assert normalize((baseline + reference) / 2, anchors, direction) == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(("direction", "better"), [("maximize", 5.0), ("minimize", 1.0)])
-def test_a_scale_stands_in_for_a_reference(direction: str, better: float) -> None:
+def test_a_scale_stands_in_for_a_reference(direction: Direction, better: float) -> None:
     anchors = Anchors(baseline=3.0, scale=2.0)
-    assert normalize(better, anchors, direction) == 1  # type: ignore[arg-type]
+    assert normalize(better, anchors, direction) == 1
 
 
 def test_distance_to_an_optimum_counts_by_its_logarithm() -> None:

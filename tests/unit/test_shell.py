@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -167,7 +167,7 @@ async def test_a_time_limit_kills_the_whole_tree_but_spares_older_jobs(shell: Sh
     # Durations that no other process on this machine sleeps for.
     old, daemon, job, front = (str(secrets.randbelow(10**6) + 10**6) for _ in range(4))
     await text(shell, f"sleep {old} & disown")
-    time.sleep(0.05)  # process start times are counted in hundredths of a second
+    await asyncio.sleep(0.05)  # process start times are counted in hundredths of a second
     command = f"(setsid bash -c 'sleep {daemon}; true' & ) ; nohup sleep {job} > /dev/null 2>&1 & sleep {front}"
     assert (await shell.run(command, 0.5)).timed_out
     assert _sleepers(daemon, job, front) == []
@@ -192,7 +192,7 @@ def _sleepers(*seconds: str) -> list[list[str]]:
 
 async def test_background_output_does_not_confuse_the_end(shell: Shell) -> None:
     await text(shell, "(sleep 0.2; echo late) & true")
-    time.sleep(0.4)
+    await asyncio.sleep(0.4)
     output = await text(shell, "echo now")
     assert "now\n" in output
     assert await text(shell, "echo again") == "again\n"

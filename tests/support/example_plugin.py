@@ -1,0 +1,22 @@
+"""The plugin that registers the small tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mlgym_core import TaskMetric, TaskSpec, hookimpl
+
+EXAMPLES = ("Number", "Broken", "Infinite", "Forgetful", "Hanging", "Programs", "Greedy")
+
+
+class ExamplePlugin:
+    """Registers the small tasks as `examples/…`."""
+
+    MLGYM_API = 1
+
+    @hookimpl
+    def mlgym_tasks(self) -> Iterator[TaskSpec]:
+        """Yield a spec for each."""
+        metrics = (TaskMetric("value"), TaskMetric("seed"))
+        for name in EXAMPLES:
+            yield TaskSpec(f"examples/{name.lower()}", f"example_tasks:{name}", f"The task {name}", metrics=metrics)
