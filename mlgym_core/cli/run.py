@@ -192,15 +192,19 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
     elif finished:
         Console(width=None if Console().is_terminal else 150).print(result_table(finished))
         for result in finished:
-            if result.error or (result.score is not None and result.score.reason):
-                click.echo(
-                    f"{result.task}, {result.agent}: {result.error or (result.score and result.score.reason)}", err=True
-                )
+            if problem := result.error or (result.score.reason if result.score is not None else None):
+                click.echo(f"{result.task}, {result.agent}: {_shortened(problem)}", err=True)
     click.echo(f"Recorded in {run.folder}", err=True)
     if interrupted:
         click.echo(f"Interrupted. Finish it with: mlgym resume {run.folder}", err=True)
         context.exit(130)
     context.exit(1 if any(result.status == "infrastructure_failure" for result in finished) else 0)
+
+
+def _shortened(problem: str) -> str:
+    """Return the first and the last line: of a grader's traceback, what happened where. The record has all of it."""
+    lines = problem.strip().splitlines()
+    return lines[0] if len(lines) < 2 else f"{lines[0]} {lines[-1].strip()}"
 
 
 def _print_summary(run: Run, finished: list[EpisodeResult]) -> None:

@@ -93,3 +93,17 @@ class Greedy(Programs):
     """Loads more programs than it declared."""
 
     submission_processes = 1
+
+
+class Calls(Number):
+    """Calls a submitted function 100,000 times."""
+
+    submission_processes = 1
+
+    def submission_files(self) -> Sequence[SubmissionFile]:
+        return [SubmissionFile(path="program.py")]
+
+    def grade(self, grading: Grading) -> Mapping[str, float]:
+        program = grading.program("program.py")
+        history = [(0, 1)] * 5
+        return {"value": float(sum(program.call("f", history) for _ in range(100_000)))}

@@ -1,0 +1,236 @@
+"""How fast it is, as ratios against a reference taken in the same run. `make benchmark` prints the table.
+
+The budgets are those of docs/speed.md. A ratio is between medians; the measurements of both sides take turns, so that
+what else happens on the machine happens to both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import marshal
+import os
+import resource
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import mlgym_core
+from mlgym_core import make
+from mlgym_core.env import make_env
+from mlgym_core.grading.grader import GradingOrder, grade_submission
+from mlgym_core.host import Host
+from mlgym_core.preparation import prepare_task
+from mlgym_core.sandbox.bwrap import BwrapSandbox, bwrap_program
+
+pytestmark = [
+    pytest.mark.benchmark,
+    pytest.mark.skipif(BwrapSandbox.unavailable_reason() is not None, reason="bwrap does not work here"),
+]
+
+TABLE: list[tuple[str, str, str, str]] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def table() -> Iterator[None]:
+    """Print the measurements when all are there."""
+    TABLE.clear()
+    yield
+    rows = [("what", "measured", "reference", "ratio (budget)"), *TABLE]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    print()
+    for row in rows:
+        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
+
+
+def medians(
+    measured: Callable[[], object], reference: Callable[[], object], rounds: int, each: int
+) -> tuple[float, float]:
+    """Return the median times in seconds of two actions, measured in turns of `each` calls."""
+    times: dict[Action, list[float]] = {measured: [], reference: []}
+    for _ in range(rounds):
+        for action, taken in times.items():
+            for _ in range(each):
+                started = time.perf_counter()
+                action()
+                taken.append(time.perf_counter() - started)
+    return statistics.median(times[measured]), statistics.median(times[reference])
+
+
+def record(what: str, measured: float, reference: float, reference_name: str, budget: float) -> None:
+    """Add a row to the table and hold the ratio to its budget."""
+    ratio = measured / reference
+    TABLE.append((what, _time(measured), f"{reference_name}: {_time(reference)}", f"{ratio:.2f} (≤ {budget:g})"))
+    assert ratio <= budget
+
+
+def _time(seconds: float) -> str:
+    return (
+        f"{seconds:.2f} s"
+        if seconds >= 1
+        else f"{seconds * 1e3:.2f} ms"
+        if seconds >= 1e-3
+        else f"{seconds * 1e6:.0f} µs"
+    )
+
+
+@contextlib.contextmanager
+def bare_bash() -> Iterator[Callable[[], None]]:
+    """A bash on two pipes, and a function that makes one round trip to it."""
+    bash = subprocess.Popen(["bash", "--norc", "--noprofile"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    assert bash.stdin is not None
+    assert bash.stdout is not None
+    stdin, stdout = bash.stdin.fileno(), bash.stdout.fileno()
+
+    def round_trip() -> None:
+        os.write(stdin, b"true; echo x\n")
+        os.read(stdout, 100)
+
+    try:
+        yield round_trip
+    finally:
+        bash.kill()
+        bash.wait()
+        bash.stdin.close()
+        bash.stdout.close()
+
+
+def test_step(installed_examples: Host) -> None:
+    with make("examples/number", max_steps=10**6) as env, bare_bash() as round_trip:
+        env.reset()
+        measured, reference = medians(lambda: env.step("true"), round_trip, rounds=20, each=200)
+    record('env.step("true")', measured, reference, "round trip to a piped bash", 10)
+
+
+def test_recorded_step(installed_examples: Host, tmp_path: Path) -> None:
+    with make("examples/number", max_steps=10**6, runs_dir=tmp_path) as env, bare_bash() as round_trip:
+        env.reset()
+        measured, reference = medians(lambda: env.step("true"), round_trip, rounds=20, each=200)
+    record('env.step("true"), recorded', measured, reference, "round trip to a piped bash", 10)
+
+
+def test_reset(installed_examples: Host) -> None:
+    program = bwrap_program()
+    assert program is not None
+    bare = [program, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+    with make("examples/number") as env:
+        measured, reference = medians(env.reset, lambda: subprocess.run(bare, check=True), rounds=10, each=10)
+    record("env.reset(), small task", measured, reference, "bwrap … true", 10)
+
+
+@pytest.mark.parametrize(("arguments", "budget"), [(["--help"], 3), (["tasks"], 5)])
+def test_command_line(arguments: list[str], budget: float) -> None:
+    program = str(Path(sys.executable).with_name("mlgym"))
+
+    def run(*command: str) -> None:
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    measured, reference = medians(
+        lambda: run(program, *arguments), lambda: run(sys.executable, "-c", "import click"), rounds=10, each=3
+    )
+    record(f"mlgym {' '.join(arguments)}", measured, reference, 'python -c "import click"', budget)
+
+
+CALLS = 100_000
+
+
+def test_calls_of_a_submitted_function(installed_examples: Host, tmp_path: Path) -> None:
+    """100,000 calls through the grader, against as many exchanges with a forked child that does nothing else."""
+    prepared = prepare_task(installed_examples, "examples/calls")
+    (tmp_path / "program.py").write_text("def f(history):\n    return 1\n")
+    started = time.perf_counter()
+    score = asyncio.run(grade_submission(prepared, tmp_path, BwrapSandbox, GradingOrder("test")))
+    measured = time.perf_counter() - started
+    assert score.value == CALLS
+    reference = _bare_exchanges()
+    TABLE.append(
+        (
+            f"{CALLS:,} calls of a submitted function",
+            f"{_time(measured)} (budget 10 s)",
+            f"bare socket exchanges: {_time(reference)}",
+            f"{measured / reference:.2f} (≤ 4)",
+        )
+    )
+    assert measured / reference <= 4
+
+
+def _bare_exchanges() -> float:
+    ours, theirs = socket.socketpair()
+    child = os.fork()
+    if child == 0:
+        ours.close()
+        while request := theirs.recv(1 << 16):
+            theirs.send(json.dumps(len(marshal.loads(request))).encode())
+        os._exit(0)
+    theirs.close()
+    history = [(0, 1)] * 5
+    started = time.perf_counter()
+    for _ in range(CALLS):
+        ours.send(marshal.dumps(history))
+        json.loads(ours.recv(1 << 16))
+    taken = time.perf_counter() - started
+    ours.close()
+    os.waitpid(child, 0)
+    return taken
+
+
+EPISODES = 1000
+
+
+def test_idle_episodes(installed_examples: Host) -> None:
+    """1,000 episodes held open, and the memory of this process and all of theirs (proportional set size)."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    answers, used = asyncio.run(_hold_open(installed_examples, EPISODES))
+    assert answers == EPISODES
+    TABLE.append((f"{EPISODES:,} idle episodes", f"{used / 2**30:.2f} GiB", "8 GB", f"{used / 8e9:.2f} (≤ 1)"))
+    assert used <= 8e9
+
+
+async def _hold_open(host: Host, number: int) -> tuple[int, int]:
+    envs = [await make_env("examples/number", host=host) for _ in range(number)]
+    try:
+        before = _memory({os.getpid()})
+        for env in envs:
+            await env.reset()
+        used = _memory(_descendants()) - before
+        answers = [await env.step("echo here") for env in envs]
+        return sum(observation.text == "here\n" for observation, *_ in answers), used
+    finally:
+        for env in envs:
+            await env.close()
+
+
+def _descendants() -> set[int]:
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                parents[int(entry)] = int(Path("/proc", entry, "stat").read_bytes().rpartition(b")")[2].split()[1])
+    found = {os.getpid()}
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def _memory(processes: set[int]) -> int:
+    """Return the proportional set size of processes, in bytes."""
+    total = 0
+    for pid in processes:
+        with contextlib.suppress(OSError):
+            for line in Path("/proc", str(pid), "smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
+    return total
+
+
+def test_the_version_measured() -> None:
+    """So that a copied table says what it is about."""
+    TABLE.append(("mlgym-core", mlgym_core.__version__, f"Python {sys.version.split()[0]}", f"{os.cpu_count()} cores"))
