@@ -109,13 +109,17 @@ class Grading(abc.ABC):
     seed: int
 
     @abc.abstractmethod
-    def program(self, path: str, *, call_seconds: float = 1.0, total_seconds: float = 600.0) -> SubmittedProgram:
+    def program(
+        self, path: str, *, call_seconds: float = 1.0, total_seconds: float = 300.0, answer_bytes: int = 1 << 20
+    ) -> SubmittedProgram:
         """Load the submitted Python file `path` in a submission process that no other program has used.
 
         Args:
             path: Path relative to `submission`.
             call_seconds: Wall time that one call may take.
-            total_seconds: Wall time that all calls together may take.
+            total_seconds: Wall time that all calls together may take. Keep it well below the task's
+                `grading_seconds`, so that a slow submission is told that it is slow.
+            answer_bytes: Size that one answer may have, as JSON.
 
         Raises:
             InvalidSubmission: if the file cannot be loaded.

@@ -33,8 +33,6 @@ from mlgym_core.interfaces import Grading, SubmittedProgram, Task
 if TYPE_CHECKING:
     from mlgym_core.types import Protocol, Split
 
-_ANSWER_LIMIT = 64 << 20
-"""Largest answer of a submitted function, in bytes."""
 _LOAD_SECONDS = 60.0
 """Time for loading a submitted file with what it imports."""
 _REASON_LENGTH = 1500
@@ -47,9 +45,12 @@ class _ProcessEnded(InvalidSubmission):
 class _Program(SubmittedProgram):
     """The grader's end of the wire to a submission process."""
 
-    def __init__(self, descriptor: int, path: str, *, call_seconds: float, total_seconds: float) -> None:
+    def __init__(
+        self, descriptor: int, path: str, *, call_seconds: float, total_seconds: float, answer_bytes: int
+    ) -> None:
         self._descriptor = descriptor
-        self._reader = FrameReader(descriptor, _ANSWER_LIMIT)
+        self._reader = FrameReader(descriptor, answer_bytes)
+        self._answer_bytes = answer_bytes
         self._path = path
         self._seconds = 0.0
         self._left = total_seconds
@@ -75,6 +76,15 @@ class _Program(SubmittedProgram):
 
     def _exchange(self, subject: str, request: tuple[str, str, tuple[Any, ...]]) -> Any:
         started = time.monotonic()
+        try:
+            return self._answer(subject, request, started)
+        finally:
+            # Reading an answer counts, too: it may have been made to be slow to read.
+            self._left -= time.monotonic() - started
+
+    def _answer(self, subject: str, request: tuple[str, str, tuple[Any, ...]], started: float) -> Any:
+        if self._left < 0:
+            raise InvalidSubmission(f"{self._path} took more than {self._total:g} s for all calls together.")
         reader = self._reader
         try:
             write_frame(self._descriptor, marshal.dumps(request, 2))
@@ -88,10 +98,7 @@ class _Program(SubmittedProgram):
         except WireClosed:
             raise _ProcessEnded(f"{subject} ended its process (it exited, crashed or ran out of memory).") from None
         except FrameTooLarge:
-            raise InvalidSubmission(f"{subject} returned more than {_ANSWER_LIMIT >> 20} MiB.") from None
-        self._left -= time.monotonic() - started
-        if self._left < 0:
-            raise InvalidSubmission(f"{self._path} took more than {self._total:g} s for all calls together.")
+            raise InvalidSubmission(f"{subject} returned more than {self._answer_bytes:,} bytes.") from None
         if frame[:1] == RESULT:
             try:
                 return json.loads(frame[1:])
@@ -114,10 +121,18 @@ class _Grading(Grading):
         self._submission_inside: str = order["submission_inside"]
         self._wires: list[int] = list(order["wires"])
 
-    def program(self, path: str, *, call_seconds: float = 1.0, total_seconds: float = 600.0) -> SubmittedProgram:
+    def program(
+        self, path: str, *, call_seconds: float = 1.0, total_seconds: float = 300.0, answer_bytes: int = 1 << 20
+    ) -> SubmittedProgram:
         if not self._wires:
             raise GraderError("The task loads more programs than its `submission_processes` says.")
-        program = _Program(self._wires.pop(0), path, call_seconds=call_seconds, total_seconds=total_seconds)
+        program = _Program(
+            self._wires.pop(0),
+            path,
+            call_seconds=call_seconds,
+            total_seconds=total_seconds,
+            answer_bytes=answer_bytes,
+        )
         program.load(f"{self._submission_inside}/{path}", self._submission_seed)
         return program
 

@@ -50,9 +50,10 @@ def table() -> Iterator[None]:
         print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
 
 
-def medians(
-    measured: Callable[[], object], reference: Callable[[], object], rounds: int, each: int
-) -> tuple[float, float]:
+Action = Callable[[], object]
+
+
+def medians(measured: Action, reference: Action, rounds: int, each: int) -> tuple[float, float]:
     """Return the median times in seconds of two actions, measured in turns of `each` calls."""
     times: dict[Action, list[float]] = {measured: [], reference: []}
     for _ in range(rounds):

@@ -37,7 +37,9 @@ class _LocalGrading(Grading):
         self.seed = seed
         self._functions = functions
 
-    def program(self, path: str, *, call_seconds: float = 1.0, total_seconds: float = 600.0) -> SubmittedProgram:
+    def program(
+        self, path: str, *, call_seconds: float = 1.0, total_seconds: float = 300.0, answer_bytes: int = 1 << 20
+    ) -> SubmittedProgram:
         functions = runpy.run_path(str(self.submission / path)) if self._functions is None else self._functions
         return _LocalProgram(functions)
 
