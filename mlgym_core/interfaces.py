@@ -289,14 +289,12 @@ class Sandbox(abc.ABC):
         stdin: int,
         stdout: int,
         stderr: int,
-        descriptors: Sequence[int] = (),
     ) -> SandboxProcess:
         """Start a process.
 
         Args:
             command: Program and arguments, as paths of the sandbox.
-            stdin: Descriptor that becomes its standard input; likewise `stdout` and `stderr`.
-            descriptors: Further descriptors that it inherits under the same numbers.
+            stdin: Descriptor that becomes its standard input; likewise `stdout` and `stderr`. It inherits no other.
 
         Raises:
             SandboxError: if it cannot be started.

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from mlgym_core.interfaces import Mount, Sandbox, SandboxLayout, SandboxProcess
 from mlgym_core.preparation import PreparedTask
 from mlgym_core.rewards import normalize
 from mlgym_core.sandbox.pipes import content_file, read_to_end
+from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
 from mlgym_core.seeds import derive_seed
 from mlgym_core.specs import Resources
 from mlgym_core.types import Protocol, Score, Split
@@ -92,15 +92,18 @@ async def _outcome(
     prepared: PreparedTask, submission: Path, sandbox_class: type[Sandbox], order: GradingOrder
 ) -> dict[str, Any]:
     async with contextlib.AsyncExitStack() as stack:
-        submission_box = sandbox_class(_submission_layout(prepared, submission))
-        stack.push_async_callback(submission_box.close)
-        wires: list[int] = []
+        wires = scratch_folder("wires")
+        stack.callback(remove_scratch, wires)
+        folders = [wires / str(number) for number in range(prepared.task.submission_processes)]
         last_words: list[asyncio.Task[bytes]] = []
-        for _ in range(prepared.task.submission_processes):
-            wire, words = await _start_submission(submission_box, stack)
-            wires.append(wire)
-            last_words.append(words)
-        grader_box = sandbox_class(_grader_layout(prepared, submission))
+        submission_inside = ""
+        for folder in folders:
+            folder.mkdir()
+            box = sandbox_class(_submission_layout(prepared, submission, folder))
+            stack.push_async_callback(box.close)
+            last_words.append(await _start_submission(box, folder, stack))
+            submission_inside = box.inside(submission)
+        grader_box = sandbox_class(_grader_layout(prepared, submission, wires))
         stack.push_async_callback(grader_box.close)
         identity: dict[str, Any] = {
             "seed": order.seed,
@@ -118,36 +121,34 @@ async def _outcome(
             "submission_seed": derive_seed("submission", **identity) % (1 << 32),
             "submission": grader_box.inside(submission),
             "private": grader_box.inside(prepared.private),
-            "submission_inside": submission_box.inside(submission),
-            "wires": wires,
+            "submission_inside": submission_inside,
+            "wires": [grader_box.inside(folder) for folder in folders],
         }
-        outcome = await _run_grader(prepared, grader_box, content, wires)
+        outcome = await _run_grader(prepared, grader_box, content)
         if outcome.get("process_ended") and (words_said := await _last_words(last_words)):
             outcome["invalid"] += f" It last printed:\n{words_said}"
         return outcome
 
 
-async def _start_submission(sandbox: Sandbox, stack: contextlib.AsyncExitStack) -> tuple[int, asyncio.Task[bytes]]:
-    """Start a submission process and return the grader's end of its wire, and the task that reads what it prints."""
-    ours, theirs = socket.socketpair()
-    stack.callback(ours.close)
+async def _start_submission(sandbox: Sandbox, wire: Path, stack: contextlib.AsyncExitStack) -> asyncio.Task[bytes]:
+    """Start a submission process on the wire in a folder, and return the task that reads what it prints."""
     output, output_in = os.pipe()
     try:
-        process = await sandbox.spawn(
-            [*sandbox.python, *_PYTHON_OPTIONS, sandbox.inside(_RUNTIME / "serve.py")],
-            stdin=theirs.fileno(),
-            stdout=output_in,
-            stderr=output_in,
-        )
+        with content_file(b"") as stdin:
+            process = await sandbox.spawn(
+                [*sandbox.python, *_PYTHON_OPTIONS, sandbox.inside(_RUNTIME / "serve.py"), sandbox.inside(wire)],
+                stdin=stdin.fileno(),
+                stdout=output_in,
+                stderr=output_in,
+            )
     except BaseException:
         os.close(output)
         raise
     finally:
-        theirs.close()
         os.close(output_in)
     words = asyncio.create_task(_read_and_close(output))
     stack.push_async_callback(_end, process, words)
-    return ours.fileno(), words
+    return words
 
 
 async def _read_and_close(descriptor: int) -> bytes:
@@ -163,9 +164,7 @@ async def _end(process: SandboxProcess, words: asyncio.Task[bytes]) -> None:
     await asyncio.gather(words, return_exceptions=True)
 
 
-async def _run_grader(
-    prepared: PreparedTask, sandbox: Sandbox, content: dict[str, Any], wires: Sequence[int]
-) -> dict[str, Any]:
+async def _run_grader(prepared: PreparedTask, sandbox: Sandbox, content: dict[str, Any]) -> dict[str, Any]:
     roots = dict.fromkeys(str(Path(sandbox.inside(path)).parent) for path in (prepared.package, _CORE))
     output, output_in = os.pipe()
     log, log_in = os.pipe()
@@ -179,7 +178,6 @@ async def _run_grader(
                     stdin=stdin.fileno(),
                     stdout=output_in,
                     stderr=log_in,
-                    descriptors=wires,
                 )
         finally:
             os.close(output_in)
@@ -213,10 +211,11 @@ async def _last_words(tasks: Sequence[asyncio.Task[bytes]]) -> str:
     return "".join(character for character in text if character.isprintable() or character == "\n").strip()
 
 
-def _submission_layout(prepared: PreparedTask, submission: Path) -> SandboxLayout:
+def _submission_layout(prepared: PreparedTask, submission: Path, wire: Path) -> SandboxLayout:
     wanted = prepared.spec.resources or Resources()
     return SandboxLayout(
-        mounts=(Mount(_RUNTIME, "/opt/runtime"), Mount(submission, "/submission")),
+        # Connecting to the socket takes no right to write into its folder.
+        mounts=(Mount(_RUNTIME, "/opt/runtime"), Mount(submission, "/submission"), Mount(wire, "/wire")),
         working_directory="/tmp",  # noqa: S108 - a path of the sandbox
         environment=_SUBMISSION_ENVIRONMENT,
         packages=prepared.packages,
@@ -228,12 +227,13 @@ def _submission_layout(prepared: PreparedTask, submission: Path) -> SandboxLayou
     )
 
 
-def _grader_layout(prepared: PreparedTask, submission: Path) -> SandboxLayout:
+def _grader_layout(prepared: PreparedTask, submission: Path, wires: Path) -> SandboxLayout:
     mounts = [
         Mount(_CORE, "/opt/code/mlgym_core"),
         Mount(prepared.package, f"/opt/code/{prepared.package.name}"),
         Mount(prepared.private, "/private"),
         Mount(submission, "/submission"),
+        Mount(wires, "/wires", writable=True),
     ]
     return SandboxLayout(
         mounts=tuple(dict.fromkeys(mounts)),

@@ -26,6 +26,7 @@ from mlgym_core.grading.submission_runtime.wire import (
     FrameReader,
     FrameTooLarge,
     WireClosed,
+    listen,
     write_frame,
 )
 from mlgym_core.interfaces import Grading, SubmittedProgram, Task
@@ -46,10 +47,12 @@ class _Program(SubmittedProgram):
     """The grader's end of the wire to a submission process."""
 
     def __init__(
-        self, descriptor: int, path: str, *, call_seconds: float, total_seconds: float, answer_bytes: int
+        self, wire: socket.socket, path: str, *, call_seconds: float, total_seconds: float, answer_bytes: int
     ) -> None:
-        self._descriptor = descriptor
-        self._reader = FrameReader(descriptor, answer_bytes)
+        wire.setblocking(True)
+        self._wire = wire
+        self._descriptor = wire.fileno()
+        self._reader = FrameReader(self._descriptor, answer_bytes)
         self._answer_bytes = answer_bytes
         self._path = path
         self._seconds = 0.0
@@ -60,10 +63,9 @@ class _Program(SubmittedProgram):
     def _set_limit(self, seconds: float) -> None:
         self._seconds = seconds
         # The kernel keeps the time of a read, which costs nothing per call.
-        with socket.socket(fileno=os.dup(self._descriptor)) as wire:
-            limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
-            wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-            wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+        self._wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self._wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def load(self, path: str, seed: int) -> None:
         call_seconds = self._seconds
@@ -119,15 +121,20 @@ class _Grading(Grading):
         self.seed: int = order["seed"]
         self._submission_seed: int = order["submission_seed"]
         self._submission_inside: str = order["submission_inside"]
-        self._wires: list[int] = list(order["wires"])
+        self._wires = [listen(folder) for folder in order["wires"]]
 
     def program(
         self, path: str, *, call_seconds: float = 1.0, total_seconds: float = 300.0, answer_bytes: int = 1 << 20
     ) -> SubmittedProgram:
         if not self._wires:
             raise GraderError("The task loads more programs than its `submission_processes` says.")
+        with self._wires.pop(0) as listener:
+            try:
+                wire, _ = listener.accept()
+            except TimeoutError:
+                raise GraderError("The submission process did not connect.") from None
         program = _Program(
-            self._wires.pop(0),
+            wire,
             path,
             call_seconds=call_seconds,
             total_seconds=total_seconds,

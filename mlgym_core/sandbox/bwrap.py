@@ -236,7 +236,6 @@ class BwrapSandbox(Sandbox):
         stdin: int,
         stdout: int,
         stderr: int,
-        descriptors: Sequence[int] = (),
     ) -> SandboxProcess:
         program = bwrap_program()
         if program is None:
@@ -251,7 +250,7 @@ class BwrapSandbox(Sandbox):
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
-                descriptors=[*descriptors, information_out],
+                descriptors=[information_out],
                 environment={"PATH": "/usr/bin:/bin"},
             )
         except OSError as error:

@@ -41,7 +41,6 @@ class ProcessSandbox(Sandbox):
         stdin: int,
         stdout: int,
         stderr: int,
-        descriptors: Sequence[int] = (),
     ) -> SandboxProcess:
         layout = self.layout
         by_target = {mount.target: str(mount.source) for mount in layout.mounts}
@@ -62,7 +61,6 @@ class ProcessSandbox(Sandbox):
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
-                descriptors=descriptors,
                 environment=environment,
                 directory=by_target.get(layout.working_directory, layout.working_directory),
             )

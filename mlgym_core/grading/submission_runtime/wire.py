@@ -7,8 +7,14 @@ purpose could crash the reader), so they are JSON after a byte that tells a resu
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import time
 
+SOCKET_NAME = "wire"
+START_SECONDS = 60.0
+"""How long the two ends wait for each other."""
 LENGTH_BYTES = 4
 RESULT = b"="
 ERROR = b"!"
@@ -16,6 +22,37 @@ ERROR = b"!"
 
 class WireClosed(Exception):  # noqa: N818 - an event
     """The other side is gone."""
+
+
+def listen(folder: str) -> socket.socket:
+    """Return the grader's socket in `folder`, on which the submission process will be heard."""
+    listener = socket.socket(socket.AF_UNIX)
+    # The path of a socket may have no more than about 100 characters; the name alone always fits.
+    with contextlib.chdir(folder):
+        listener.bind(SOCKET_NAME)
+    listener.listen(1)
+    listener.settimeout(START_SECONDS)
+    return listener
+
+
+def connect(folder: str) -> socket.socket:
+    """Return the submission's end of the wire in `folder`, once the grader listens there.
+
+    Raises:
+        WireClosed: if it never does.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    with contextlib.chdir(folder):
+        while time.monotonic() < deadline:
+            wire = socket.socket(socket.AF_UNIX)
+            try:
+                wire.connect(SOCKET_NAME)
+                return wire
+            except (FileNotFoundError, ConnectionRefusedError):
+                # Both processes are being started at once; nothing tells which is first.
+                wire.close()
+                time.sleep(0.002)
+    raise WireClosed
 
 
 class FrameTooLarge(Exception):  # noqa: N818 - an event
