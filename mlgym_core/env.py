@@ -7,34 +7,37 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
 import secrets
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypedDict, TypeVar, Unpack
+from typing import Any, Self
 
+from mlgym_core.episode import (
+    Episode,
+    EpisodeIdentity,
+    as_call,
+    invalid_score,
+    now,
+    score_text,
+    split_of_validations,
+    task_view,
+)
 from mlgym_core.errors import EpisodeOver, InfrastructureError, InvalidSubmission, MlgymError, ToolError, UsageError
 from mlgym_core.grading.grader import GradingOrder, grade_submission
-from mlgym_core.host import Host, default_host
 from mlgym_core.ids import slug
 from mlgym_core.interfaces import Sandbox, ToolContext, ToolResult
 from mlgym_core.journal import Journal, Observer
 from mlgym_core.limits import Limits
-from mlgym_core.preparation import PreparedTask, prepare_task
-from mlgym_core.records import episode_folder, new_run_folder, write_json
+from mlgym_core.preparation import PreparedTask
+from mlgym_core.records import episode_folder, write_json
 from mlgym_core.rewards import RewardLedger
 from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
-from mlgym_core.sandbox.selection import choose_sandbox
 from mlgym_core.sandbox.shell import as_text
-from mlgym_core.specs import Direction
-from mlgym_core.toolbox import BoundTool, load_tools
+from mlgym_core.toolbox import BoundTool
 from mlgym_core.types import (
-    PROTOCOLS,
-    REWARD_SCHEMES,
     Action,
     EpisodeResult,
     ExitReason,
@@ -50,117 +53,8 @@ from mlgym_core.types import (
 )
 from mlgym_core.workplace import Workplace
 
-Choice = TypeVar("Choice", bound=str)
 Info = dict[str, Any]
 StepResult = tuple[Observation, float, bool, bool, Info]
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpisodeIdentity:
-    """Who plays, for the record.
-
-    Attributes:
-        episode_id: Name of the episode's folder; None makes a new one at each reset.
-        agent: The agent's id.
-        model: The model's id.
-        repeat: Number of the episode among those with the same task and agent.
-    """
-
-    episode_id: str | None = None
-    agent: str | None = None
-    model: str | None = None
-    repeat: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskView:
-    """What agents may know of a task besides its description.
-
-    Attributes:
-        metric: Name of the primary metric.
-        baseline: The starter's value of it on the split that validations use.
-        submission_files: Paths in the workspace of the files that make up a submission.
-    """
-
-    id: str
-    variant: str
-    description: str
-    metric: str
-    direction: Direction
-    baseline: float
-    submission_files: tuple[str, ...]
-
-
-def _view(prepared: PreparedTask, protocol: Protocol) -> TaskView:
-    metric = prepared.spec.primary_metric
-    return TaskView(
-        id=prepared.spec.id,
-        variant=prepared.variant,
-        description=prepared.task.description(),
-        metric=metric.name,
-        direction=metric.direction,
-        baseline=prepared.task.anchors(_split_of_validations(protocol)).baseline,
-        submission_files=tuple(file.path for file in prepared.task.submission_files()),
-    )
-
-
-def _split_of_validations(protocol: Protocol) -> Split:
-    return "validation" if protocol == "strict" else "test"
-
-
-class EnvOptions(TypedDict, total=False):
-    """Options of `make` and `make_async`.
-
-    Attributes:
-        sandbox: `auto` (the default), or the id of a sandbox.
-        seed: Seed of the episodes, 0 unless given; everything random in grading derives from it.
-        reward: `improvement` (the default) pays each validation that beats the best so far, `final` only the end.
-        protocol: `strict` (the default), or `paper` for the rules of the 2025 benchmark.
-        variant: The task's first variant unless given.
-        tools: Ids of the tools on offer; the default tools unless given.
-        runs_dir: Where episodes are recorded; not at all unless given.
-        max_steps: Actions per episode, 50 unless given.
-        max_time: Wall time per episode, in seconds; no limit unless given.
-        max_validations: Validations per episode under protocol `strict`, 20 unless given.
-        max_cost: Cost of model calls per episode, in US dollars; no limit unless given.
-        action_timeout: Wall time of one action, in seconds; 1800 unless given.
-    """
-
-    sandbox: str
-    seed: int
-    reward: RewardScheme
-    protocol: Protocol
-    variant: str | None
-    tools: Sequence[str] | None
-    runs_dir: str | Path | None
-    max_steps: int
-    max_time: float | None
-    max_validations: int | None
-    max_cost: float | None
-    action_timeout: float
-
-
-@dataclass
-class _Episode:
-    """The state of the episode that is going on."""
-
-    id: str
-    seed: int
-    folder: Path | None
-    workplace: Workplace
-    journal: Journal
-    ledger: RewardLedger
-    started: float = field(default_factory=time.monotonic)
-    started_at: str = field(default_factory=lambda: _now())
-    steps: int = 0
-    validations: int = 0
-    best_validation: float | None = None
-    step_reward: float = 0.0
-    submitted: bool = False
-    cost_usd: float | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    observation: Observation | None = None
 
 
 class AsyncEnv(ToolContext):
@@ -188,7 +82,7 @@ class AsyncEnv(ToolContext):
         observers: Sequence[Observer] = (),
     ) -> None:
         self._prepared = prepared
-        self.task = _view(prepared, protocol)
+        self.task = task_view(prepared, protocol)
         self.limits = limits
         self.result: EpisodeResult | None = None
         self._sandbox_name = sandbox_name
@@ -200,7 +94,7 @@ class AsyncEnv(ToolContext):
         self._run_folder = run_folder
         self._identity = identity
         self._observers = observers
-        self._episode: _Episode | None = None
+        self._episode: Episode | None = None
         self._busy = False
 
     async def __aenter__(self) -> Self:
@@ -298,7 +192,7 @@ class AsyncEnv(ToolContext):
                 self._write_result(folder)
             raise
         ledger = RewardLedger(self._reward, self._prepared.task.floor)
-        episode = _Episode(episode_id, self._seed, folder, workplace, journal, ledger)
+        episode = Episode(episode_id, self._seed, folder, workplace, journal, ledger)
         self._episode = episode
         observation = Observation(
             text=self.task.description, cwd=workplace.working_directory, steps_left=self.limits.max_steps
@@ -339,14 +233,14 @@ class AsyncEnv(ToolContext):
         episode = self._current()
         if self._busy:
             raise UsageError("A step of this episode is still going on; an environment takes one action at a time.")
-        call = _as_call(action)
+        call = as_call(action)
         self._busy = True
         try:
             return await self._step(episode, call)
         finally:
             self._busy = False
 
-    async def _step(self, episode: _Episode, call: ToolCall) -> StepResult:
+    async def _step(self, episode: Episode, call: ToolCall) -> StepResult:
         episode.steps += 1
         episode.step_reward = 0.0
         episode.journal.action(step=episode.steps, tool=call.tool, arguments=call.arguments)
@@ -460,7 +354,7 @@ class AsyncEnv(ToolContext):
         if left == 0:
             raise ToolError("No validation is left. Submit when you are done.")
         episode.validations += 1
-        score = await self._grade(episode, _split_of_validations(self._protocol))
+        score = await self._grade(episode, split_of_validations(self._protocol))
         reward = episode.ledger.validation(score.normalized) if self._protocol == "strict" else 0.0
         episode.step_reward += reward
         if score.value is not None:
@@ -468,7 +362,7 @@ class AsyncEnv(ToolContext):
             best = episode.best_validation
             episode.best_validation = score.value if best is None else better(best, score.value)
         episode.journal.validation(score, step=episode.steps, number=episode.validations)
-        text = _score_text(score, "Validation" if self._protocol == "strict" else "Test")
+        text = score_text(score, "Validation" if self._protocol == "strict" else "Test")
         if left is not None:
             text += f"\nValidations left: {left - 1}."
         return ToolResult(text=text, score=score)
@@ -479,7 +373,7 @@ class AsyncEnv(ToolContext):
 
     # ---------------------------------------------------------------------------------------- inner works
 
-    def _current(self) -> _Episode:
+    def _current(self) -> Episode:
         if self._episode is None:
             raise EpisodeOver("No episode is going on: call reset() first.")
         if not self._episode.workplace.belongs_to_this_process:
@@ -496,7 +390,7 @@ class AsyncEnv(ToolContext):
         left = self.seconds_left
         return self.limits.action_timeout if left is None else min(self.limits.action_timeout, left)
 
-    def _reason_to_end(self, episode: _Episode) -> ExitReason | None:
+    def _reason_to_end(self, episode: Episode) -> ExitReason | None:
         limits = self.limits
         if episode.submitted:
             return "submitted"
@@ -508,11 +402,11 @@ class AsyncEnv(ToolContext):
             return "max_time"
         return "max_steps" if episode.steps >= limits.max_steps else None
 
-    async def _grade_final(self, episode: _Episode, reason: ExitReason) -> Score:
+    async def _grade_final(self, episode: Episode, reason: ExitReason) -> Score:
         await episode.workplace.end_processes()
         return await self._grade(episode, "test", exit_reason=reason)
 
-    async def _grade(self, episode: _Episode, split: Split, *, exit_reason: ExitReason | None = None) -> Score:
+    async def _grade(self, episode: Episode, split: Split, *, exit_reason: ExitReason | None = None) -> Score:
         submission = scratch_folder("submission")
         try:
             try:
@@ -529,13 +423,13 @@ class AsyncEnv(ToolContext):
             remove_scratch(submission)
 
     @staticmethod
-    def _keep_submission(episode: _Episode, submission: Path, exit_reason: ExitReason) -> None:
+    def _keep_submission(episode: Episode, submission: Path, exit_reason: ExitReason) -> None:
         files = sorted(str(path.relative_to(submission)) for path in submission.rglob("*") if path.is_file())
         if episode.folder is not None:
             shutil.copytree(submission, episode.folder / "submission", dirs_exist_ok=True)
         episode.journal.submission(files=files, exit_reason=exit_reason)
 
-    async def _fail(self, episode: _Episode, problem: MlgymError) -> StepResult:
+    async def _fail(self, episode: Episode, problem: MlgymError) -> StepResult:
         episode.journal.error(message=str(problem))
         await self._end(episode, "infrastructure_failure", "error", error=str(problem))
         text = f"The episode ended because of a failure of the infrastructure: {problem}"
@@ -553,7 +447,7 @@ class AsyncEnv(ToolContext):
 
     async def _end(
         self,
-        episode: _Episode,
+        episode: Episode,
         status: Status,
         exit_reason: ExitReason,
         *,
@@ -602,7 +496,7 @@ class AsyncEnv(ToolContext):
             model=self._identity.model,
             seed=self._seed,
             repeat=self._identity.repeat,
-            started_at=_now(),
+            started_at=now(),
             status="infrastructure_failure",
             exit_reason="error",
             steps=0,
@@ -614,104 +508,3 @@ class AsyncEnv(ToolContext):
     def _write_result(self, folder: Path | None) -> None:
         if folder is not None and self.result is not None:
             write_json(folder / "episode.json", self.result.model_dump(mode="json"))
-
-
-def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-
-def invalid_score(prepared: PreparedTask, split: Split, protocol: Protocol, reason: str) -> Score:
-    """Return the score of a submission that never reached the grader."""
-    anchors = prepared.task.anchors(split)
-    metric = prepared.spec.primary_metric
-    return Score(
-        task=prepared.spec.id,
-        variant=prepared.variant,
-        split=split,
-        protocol=protocol,
-        valid=False,
-        reason=reason,
-        primary=metric.name,
-        direction=metric.direction,
-        baseline=anchors.baseline,
-        reference=anchors.reference,
-    )
-
-
-def _as_call(action: Action) -> ToolCall:
-    if isinstance(action, str):
-        return ToolCall(tool="bash", arguments={"command": action})
-    if isinstance(action, ToolCall):
-        return action
-    if isinstance(action, dict) and isinstance(action.get("tool"), str):
-        arguments = action.get("arguments", {})
-        if isinstance(arguments, dict) and set(action) <= {"tool", "arguments"}:
-            return ToolCall(tool=action["tool"], arguments=arguments)
-    raise UsageError(
-        f"{action!r} is not an action: pass a shell command as a string, or "
-        '{"tool": name, "arguments": {…}} for a tool call.'
-    )
-
-
-def _score_text(score: Score, split: str) -> str:
-    if not score.valid:
-        return f"Invalid submission: {score.reason}"
-    more = "higher" if score.direction == "maximize" else "lower"
-    values = ", ".join(f"{name} = {value:.6g}" for name, value in score.metrics.items())
-    return f"{split} score: {values} (baseline {score.baseline:.6g}; {more} {score.primary} is better)."
-
-
-async def make_env(
-    task: str,
-    *,
-    host: Host | None = None,
-    run_folder: Path | None = None,
-    identity: EpisodeIdentity | None = None,
-    observers: Sequence[Observer] = (),
-    max_tokens: int | None = None,
-    **options: Unpack[EnvOptions],
-) -> AsyncEnv:
-    """Return an environment. `make` and `make_async` are the public ways to call this; the runner calls it, too.
-
-    Args:
-        run_folder: Folder of the run to record in, instead of a new one below `runs_dir`.
-        identity: Who plays.
-        observers: Told of every event, besides the plugins that observe.
-        max_tokens: Tokens of model calls per episode.
-    """
-    unknown = set(options) - set(EnvOptions.__annotations__)
-    if unknown:
-        raise UsageError(
-            f"make() has no option {', '.join(sorted(unknown))}. It has: {', '.join(EnvOptions.__annotations__)}."
-        )
-    host = host or default_host()
-    reward = _chosen("reward", options.get("reward", "improvement"), REWARD_SCHEMES)
-    protocol = _chosen("protocol", options.get("protocol", "strict"), PROTOCOLS)
-    limits = Limits(
-        max_tokens=max_tokens,
-        **{name: options[name] for name in Limits.__annotations__ if name in options},  # type: ignore[literal-required]
-    )
-    sandbox_name, sandbox_class = choose_sandbox(host, options.get("sandbox", "auto"))
-    prepared = await asyncio.to_thread(prepare_task, host, task, options.get("variant"))
-    runs_dir = options.get("runs_dir")
-    if run_folder is None and runs_dir is not None:
-        run_folder = new_run_folder(runs_dir, "make")
-    return AsyncEnv(
-        prepared,
-        sandbox_name,
-        sandbox_class,
-        load_tools(host, options.get("tools")),
-        seed=options.get("seed", 0),
-        reward=reward,
-        protocol=protocol,
-        limits=limits,
-        run_folder=run_folder,
-        identity=identity or EpisodeIdentity(),
-        observers=(*host.observers(), *observers),
-    )
-
-
-def _chosen(name: str, value: Choice, known: Sequence[Choice]) -> Choice:
-    if value not in known:
-        raise UsageError(f"{value!r} is not a {name}: choose {' or '.join(map(str, known))}.")
-    return value

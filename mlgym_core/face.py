@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
-from mlgym_core.env import AsyncEnv, EnvOptions, Info, StepResult, make_env
+from mlgym_core.env import AsyncEnv, Info, StepResult
+from mlgym_core.making import EnvOptions, make_env
 from mlgym_core.types import Action, EpisodeResult, Observation
 
 Result = TypeVar("Result")

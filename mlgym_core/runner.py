@@ -18,13 +18,15 @@ from typing import Any, cast
 from pydantic import BaseModel, Field, ValidationError
 
 from mlgym_core import __version__
-from mlgym_core.env import AsyncEnv, EnvOptions, EpisodeIdentity, make_env
+from mlgym_core.env import AsyncEnv
+from mlgym_core.episode import EpisodeIdentity
 from mlgym_core.errors import InfrastructureError, UsageError
 from mlgym_core.face import Env
 from mlgym_core.host import Host
 from mlgym_core.ids import slug
 from mlgym_core.interfaces import Agent, EpisodeEvent, Executor
 from mlgym_core.journal import Observer
+from mlgym_core.making import EnvOptions, make_env
 from mlgym_core.preparation import prepare_task
 from mlgym_core.records import episode_folder, read_json, write_json
 from mlgym_core.sandbox.selection import choose_sandbox

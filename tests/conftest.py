@@ -27,7 +27,7 @@ def host() -> Host:
 @pytest.fixture
 def installed_examples(host: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
     """Make the small tasks the ones that are installed, as far as `make` is concerned."""
-    monkeypatch.setattr("mlgym_core.env.default_host", lambda: host)
+    monkeypatch.setattr("mlgym_core.making.default_host", lambda: host)
     return host
 
 

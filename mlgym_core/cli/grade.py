@@ -71,7 +71,7 @@ async def _grade(
     seed: int,
     sandbox: str,
 ) -> Score:
-    from mlgym_core.env import invalid_score
+    from mlgym_core.episode import invalid_score
     from mlgym_core.errors import InvalidSubmission
     from mlgym_core.grading.grader import GradingOrder, grade_submission
     from mlgym_core.preparation import prepare_task

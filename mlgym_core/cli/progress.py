@@ -131,11 +131,17 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
+def shortened(problem: str) -> str:
+    """Return the first and the last line: of a grader's traceback, what happened where. The record has all of it."""
+    lines = problem.strip().splitlines() or [""]
+    return lines[0] if len(lines) < 2 else f"{lines[0]} {lines[-1].strip()}"
+
+
 def result_line(result: EpisodeResult) -> str:
     """Return a finished episode as one line."""
-    detail = f"final {_number(result.final)}" if result.final is not None else result.error or ""
+    detail = f"final {_number(result.final)}" if result.final is not None else shortened(result.error or "")
     if result.score is not None and result.score.reason:
-        detail = result.score.reason
+        detail = shortened(result.score.reason)
     return f"{result.task}  {result.agent}  {_state(result)}  {detail}  ({result.steps} steps, {result.wall_s:.1f} s)"
 
 

@@ -165,7 +165,7 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
 
     from rich.console import Console
 
-    from mlgym_core.cli.progress import ProgressTable, result_table
+    from mlgym_core.cli.progress import ProgressTable, result_table, shortened
 
     results = {episode.id: run.finished(episode) for episode in run.episodes}
     # A person at the terminal and a live table do not go together.
@@ -193,18 +193,12 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
         Console(width=None if Console().is_terminal else 150).print(result_table(finished))
         for result in finished:
             if problem := result.error or (result.score.reason if result.score is not None else None):
-                click.echo(f"{result.task}, {result.agent}: {_shortened(problem)}", err=True)
+                click.echo(f"{result.task}, {result.agent}: {shortened(problem)}", err=True)
     click.echo(f"Recorded in {run.folder}", err=True)
     if interrupted:
         click.echo(f"Interrupted. Finish it with: mlgym resume {run.folder}", err=True)
         context.exit(130)
     context.exit(1 if any(result.status == "infrastructure_failure" for result in finished) else 0)
-
-
-def _shortened(problem: str) -> str:
-    """Return the first and the last line: of a grader's traceback, what happened where. The record has all of it."""
-    lines = problem.strip().splitlines()
-    return lines[0] if len(lines) < 2 else f"{lines[0]} {lines[-1].strip()}"
 
 
 def _print_summary(run: Run, finished: list[EpisodeResult]) -> None:

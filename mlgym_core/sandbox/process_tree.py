@@ -81,9 +81,9 @@ class ProcessTree(SandboxProcess):
         return {pid: table[pid] for pid in members - {self._root, self._process.pid} if pid in table}
 
     def interrupt(self, since: float) -> None:
-        for pid in self._started_after(since):
+        # The root first: a shell takes the end of a child for an interrupt only if it has been interrupted itself.
+        for pid in [self._root, *self._started_after(since)]:
             send_signal(pid, signal.SIGINT)
-        send_signal(self._root, signal.SIGINT)
 
     def kill_descendants(self, since: float) -> None:
         for _ in range(_MAXIMUM_ROUNDS):

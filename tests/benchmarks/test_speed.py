@@ -24,9 +24,9 @@ import pytest
 
 import mlgym_core
 from mlgym_core import make
-from mlgym_core.env import make_env
 from mlgym_core.grading.grader import GradingOrder, grade_submission
 from mlgym_core.host import Host
+from mlgym_core.making import make_env
 from mlgym_core.preparation import prepare_task
 from mlgym_core.sandbox.bwrap import BwrapSandbox, bwrap_program
 

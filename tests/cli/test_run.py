@@ -316,9 +316,8 @@ def test_doctor(mlgym: CommandLine) -> None:
 
 def test_a_person_plays(mlgym: CommandLine) -> None:
     command = [sys.executable, "-c", "from mlgym_core.cli import main; main()"]
-    said = "\n".join(
-        ["echo 0.5 > answer.txt", ":validate", ":tools", ":nonsense", ':call read_file {"path": "answer.txt"}']
-    )
+    said = "echo 0.5 > answer.txt\n:validate\n:tools\n:nonsense\n"
+    said += ':call read_file {"path": "answer.txt"}\n:call bash {\n:submit\n'
     done = subprocess.run(
         [*command, "run", "examples/number", "--agent", "human", "--json"],
         cwd=mlgym.folder,

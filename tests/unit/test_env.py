@@ -419,7 +419,7 @@ def test_observers_see_every_event_and_cannot_break_an_episode(
         def mlgym_episode_events(self, event: EpisodeEvent) -> None:
             raise RuntimeError("I object")
 
-    monkeypatch.setattr("mlgym_core.env.default_host", lambda: Host.of(ExamplePlugin(), Watcher(), Grumbler()))
+    monkeypatch.setattr("mlgym_core.making.default_host", lambda: Host.of(ExamplePlugin(), Watcher(), Grumbler()))
     with make("examples/number") as env:
         env.reset()
         env.step("true")

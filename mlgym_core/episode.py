@@ -1,0 +1,146 @@
+"""What an episode is made of: who plays, what agents may know of the task, the state, and the values made of them."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlgym_core.errors import UsageError
+from mlgym_core.journal import Journal
+from mlgym_core.preparation import PreparedTask
+from mlgym_core.rewards import RewardLedger
+from mlgym_core.specs import Direction
+from mlgym_core.types import Action, Observation, Protocol, Score, Split, ToolCall
+from mlgym_core.workplace import Workplace
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpisodeIdentity:
+    """Who plays, for the record.
+
+    Attributes:
+        episode_id: Name of the episode's folder; None makes a new one at each reset.
+        agent: The agent's id.
+        model: The model's id.
+        repeat: Number of the episode among those with the same task and agent.
+    """
+
+    episode_id: str | None = None
+    agent: str | None = None
+    model: str | None = None
+    repeat: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskView:
+    """What agents may know of a task besides its description.
+
+    Attributes:
+        metric: Name of the primary metric.
+        baseline: The starter's value of it on the split that validations use.
+        submission_files: Paths in the workspace of the files that make up a submission.
+    """
+
+    id: str
+    variant: str
+    description: str
+    metric: str
+    direction: Direction
+    baseline: float
+    submission_files: tuple[str, ...]
+
+
+def task_view(prepared: PreparedTask, protocol: Protocol) -> TaskView:
+    """Return what agents may know of a task."""
+    metric = prepared.spec.primary_metric
+    return TaskView(
+        id=prepared.spec.id,
+        variant=prepared.variant,
+        description=prepared.task.description(),
+        metric=metric.name,
+        direction=metric.direction,
+        baseline=prepared.task.anchors(split_of_validations(protocol)).baseline,
+        submission_files=tuple(file.path for file in prepared.task.submission_files()),
+    )
+
+
+def split_of_validations(protocol: Protocol) -> Split:
+    """Return the split on which `validate` grades."""
+    return "validation" if protocol == "strict" else "test"
+
+
+@dataclass
+class Episode:
+    """The state of the episode that is going on."""
+
+    id: str
+    seed: int
+    folder: Path | None
+    workplace: Workplace
+    journal: Journal
+    ledger: RewardLedger
+    started: float = field(default_factory=time.monotonic)
+    started_at: str = field(default_factory=now)
+    steps: int = 0
+    validations: int = 0
+    best_validation: float | None = None
+    step_reward: float = 0.0
+    submitted: bool = False
+    cost_usd: float | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    observation: Observation | None = None
+
+
+def invalid_score(prepared: PreparedTask, split: Split, protocol: Protocol, reason: str) -> Score:
+    """Return the score of a submission that never reached the grader."""
+    anchors = prepared.task.anchors(split)
+    metric = prepared.spec.primary_metric
+    return Score(
+        task=prepared.spec.id,
+        variant=prepared.variant,
+        split=split,
+        protocol=protocol,
+        valid=False,
+        reason=reason,
+        primary=metric.name,
+        direction=metric.direction,
+        baseline=anchors.baseline,
+        reference=anchors.reference,
+    )
+
+
+def as_call(action: Action) -> ToolCall:
+    """Return an action as a tool call.
+
+    Raises:
+        UsageError: if it is no action.
+    """
+    if isinstance(action, str):
+        return ToolCall(tool="bash", arguments={"command": action})
+    if isinstance(action, ToolCall):
+        return action
+    if isinstance(action, dict) and isinstance(action.get("tool"), str):
+        arguments = action.get("arguments", {})
+        if isinstance(arguments, dict) and set(action) <= {"tool", "arguments"}:
+            return ToolCall(tool=action["tool"], arguments=arguments)
+    raise UsageError(
+        f"{action!r} is not an action: pass a shell command as a string, or "
+        '{"tool": name, "arguments": {…}} for a tool call.'
+    )
+
+
+def score_text(score: Score, split: str) -> str:
+    """Return a score as the agent reads it."""
+    if not score.valid:
+        return f"Invalid submission: {score.reason}"
+    more = "higher" if score.direction == "maximize" else "lower"
+    values = ", ".join(f"{name} = {value:.6g}" for name, value in score.metrics.items())
+    return f"{split} score: {values} (baseline {score.baseline:.6g}; {more} {score.primary} is better)."

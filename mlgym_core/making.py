@@ -1,0 +1,110 @@
+"""Making environments from a task's name and options."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict, TypeVar, Unpack
+
+from mlgym_core.env import AsyncEnv
+from mlgym_core.episode import EpisodeIdentity
+from mlgym_core.errors import UsageError
+from mlgym_core.host import Host, default_host
+from mlgym_core.journal import Observer
+from mlgym_core.limits import Limits
+from mlgym_core.preparation import prepare_task
+from mlgym_core.records import new_run_folder
+from mlgym_core.sandbox.selection import choose_sandbox
+from mlgym_core.toolbox import load_tools
+from mlgym_core.types import PROTOCOLS, REWARD_SCHEMES, Protocol, RewardScheme
+
+Choice = TypeVar("Choice", bound=str)
+
+
+class EnvOptions(TypedDict, total=False):
+    """Options of `make` and `make_async`.
+
+    Attributes:
+        sandbox: `auto` (the default), or the id of a sandbox.
+        seed: Seed of the episodes, 0 unless given; everything random in grading derives from it.
+        reward: `improvement` (the default) pays each validation that beats the best so far, `final` only the end.
+        protocol: `strict` (the default), or `paper` for the rules of the 2025 benchmark.
+        variant: The task's first variant unless given.
+        tools: Ids of the tools on offer; the default tools unless given.
+        runs_dir: Where episodes are recorded; not at all unless given.
+        max_steps: Actions per episode, 50 unless given.
+        max_time: Wall time per episode, in seconds; no limit unless given.
+        max_validations: Validations per episode under protocol `strict`, 20 unless given.
+        max_cost: Cost of model calls per episode, in US dollars; no limit unless given.
+        action_timeout: Wall time of one action, in seconds; 1800 unless given.
+    """
+
+    sandbox: str
+    seed: int
+    reward: RewardScheme
+    protocol: Protocol
+    variant: str | None
+    tools: Sequence[str] | None
+    runs_dir: str | Path | None
+    max_steps: int
+    max_time: float | None
+    max_validations: int | None
+    max_cost: float | None
+    action_timeout: float
+
+
+async def make_env(
+    task: str,
+    *,
+    host: Host | None = None,
+    run_folder: Path | None = None,
+    identity: EpisodeIdentity | None = None,
+    observers: Sequence[Observer] = (),
+    max_tokens: int | None = None,
+    **options: Unpack[EnvOptions],
+) -> AsyncEnv:
+    """Return an environment. `make` and `make_async` are the public ways to call this; the runner calls it, too.
+
+    Args:
+        run_folder: Folder of the run to record in, instead of a new one below `runs_dir`.
+        identity: Who plays.
+        observers: Told of every event, besides the plugins that observe.
+        max_tokens: Tokens of model calls per episode.
+    """
+    unknown = set(options) - set(EnvOptions.__annotations__)
+    if unknown:
+        raise UsageError(
+            f"make() has no option {', '.join(sorted(unknown))}. It has: {', '.join(EnvOptions.__annotations__)}."
+        )
+    host = host or default_host()
+    reward = _chosen("reward", options.get("reward", "improvement"), REWARD_SCHEMES)
+    protocol = _chosen("protocol", options.get("protocol", "strict"), PROTOCOLS)
+    limits = Limits(
+        max_tokens=max_tokens,
+        **{name: options[name] for name in Limits.__annotations__ if name in options},  # type: ignore[literal-required]
+    )
+    sandbox_name, sandbox_class = choose_sandbox(host, options.get("sandbox", "auto"))
+    prepared = await asyncio.to_thread(prepare_task, host, task, options.get("variant"))
+    runs_dir = options.get("runs_dir")
+    if run_folder is None and runs_dir is not None:
+        run_folder = new_run_folder(runs_dir, "make")
+    return AsyncEnv(
+        prepared,
+        sandbox_name,
+        sandbox_class,
+        load_tools(host, options.get("tools")),
+        seed=options.get("seed", 0),
+        reward=reward,
+        protocol=protocol,
+        limits=limits,
+        run_folder=run_folder,
+        identity=identity or EpisodeIdentity(),
+        observers=(*host.observers(), *observers),
+    )
+
+
+def _chosen(name: str, value: Choice, known: Sequence[Choice]) -> Choice:
+    if value not in known:
+        raise UsageError(f"{value!r} is not a {name}: choose {' or '.join(map(str, known))}.")
+    return value
