@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -45,7 +45,7 @@ class ProgressTable:
         self._quiet = quiet
         self._live = None
         if self._console.is_terminal and not quiet:
-            self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=4)
+            self._live = Live(get_renderable=self.table, console=self._console, refresh_per_second=4)
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -87,23 +87,40 @@ class ProgressTable:
         row.result, row.state, row.steps, row.best = result, _state(result), result.steps, result.best_validation
         row.validations = result.validations
 
-    def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for heading in ("task", "agent"):
-            table.add_column(heading, no_wrap=True)
-        for heading in ("repeat", "steps", "validations", "validation best", "final", "seconds"):
-            table.add_column(heading, justify="right")
-        table.add_column("state", no_wrap=True)
+    def table(self) -> Table:
+        """Return the table as it is now."""
+        repeated = any(episode.repeat for episode in self._episodes)
+        headings = ["steps", "validation\nbest (tries)", "final\nscore", "time", "state"]
+        table = _narrow_table(["task", "agent", *(["repeat"] if repeated else [])], headings)
         for episode in self._episodes:
             row = self._rows[episode.id]
-            if row.result is not None:
-                seconds = f"{row.result.wall_s:.1f}"
-            else:
-                seconds = "" if row.began is None else f"{time.monotonic() - row.began:.0f}"
-            final = row.result.final if row.result is not None else None
-            numbers = (episode.repeat, row.steps, row.validations, _number(row.best), _number(final), seconds)
-            table.add_row(episode.task, episode.agent, *map(str, numbers), row.state, style=_style(row))
+            began = 0.0 if row.began is None else time.monotonic() - row.began
+            seconds = row.result.wall_s if row.result is not None else began
+            best = f"{_number(row.best)} ({row.validations})" if row.validations else _number(row.best)
+            table.add_row(
+                episode.task,
+                episode.agent,
+                *([str(episode.repeat)] if repeated else []),
+                str(row.steps),
+                best,
+                _number(row.result.final if row.result is not None else None),
+                f"{seconds:.0f} s",
+                row.state,
+                style=_style(row),
+            )
         return table
+
+
+def _narrow_table(words: Sequence[str], values: Sequence[str]) -> Table:
+    """Return a table that fits into 80 columns with usual names; names are cut before any number is."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for heading in words:
+        table.add_column(heading, overflow="fold", vertical="bottom")
+    for heading in values:
+        table.add_column(
+            heading, justify="right", no_wrap=True, vertical="bottom", min_width=max(map(len, heading.split("\n")))
+        )
+    return table
 
 
 def _better(best: float | None, score: Score) -> float | None:
@@ -127,6 +144,14 @@ def _state(result: EpisodeResult) -> str:
     }[result.status]
 
 
+_OUTCOMES = {
+    "completed": "scored",
+    "invalid_submission": "invalid",
+    "infrastructure_failure": "failed",
+    "interrupted": "stopped",
+}
+
+
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
@@ -145,14 +170,19 @@ def result_line(result: EpisodeResult) -> str:
     return f"{result.task}  {result.agent}  {_state(result)}  {detail}  ({result.steps} steps, {result.wall_s:.1f} s)"
 
 
-def result_table(results: Iterable[EpisodeResult]) -> Table:
+def result_table(results: Sequence[EpisodeResult]) -> Table:
     """Return the table of finished episodes: baseline, best validation, final and normalised score, steps, time."""
-    table = Table(title="Results", title_justify="left", header_style="bold")
-    for heading in ("task", "agent"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("baseline", "validation best", "final score", "normalised", "steps", "time"):
-        table.add_column(heading, justify="right")
-    table.add_column("outcome")
+    done = all(_state(result) == "done" for result in results)
+    headings = [
+        "base-\nline",
+        "validation\nbest",
+        "final\nscore",
+        "normal-\nised",
+        "steps",
+        "time",
+        *([] if done else ["outcome"]),
+    ]
+    table = _narrow_table(["task", "agent"], headings)
     for result in results:
         score = result.score
         table.add_row(
@@ -163,7 +193,7 @@ def result_table(results: Iterable[EpisodeResult]) -> Table:
             _number(result.final),
             "–" if score is None or score.normalized is None else f"{score.normalized:+.3f}",
             str(result.steps),
-            f"{result.wall_s:.1f} s",
-            _state(result),
+            f"{result.wall_s:.1f} s" if result.wall_s < 100 else f"{result.wall_s:.0f} s",
+            *([] if done else [_OUTCOMES[result.status]]),
         )
     return table

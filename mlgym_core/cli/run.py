@@ -190,7 +190,9 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
     if as_json:
         _print_summary(run, finished)
     elif finished:
-        Console(width=None if Console().is_terminal else 150).print(result_table(finished))
+        console = Console()
+        # A table in a file has no window to fit into.
+        (console if console.is_terminal else Console(width=120)).print(result_table(finished))
         for result in finished:
             if problem := result.error or (result.score.reason if result.score is not None else None):
                 click.echo(f"{result.task}, {result.agent}: {shortened(problem)}", err=True)

@@ -1,0 +1,75 @@
+"""The tables of a run, on a terminal of the usual size."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from mlgym_core import EpisodeResult, Score
+from mlgym_core.cli.progress import ProgressTable, result_line, result_table
+from mlgym_core.runner import EpisodePlan
+
+
+def result(status: str = "completed") -> EpisodeResult:
+    score = Score(
+        task="games/prisoners-dilemma",
+        variant="full",
+        split="test",
+        protocol="strict",
+        valid=status == "completed",
+        reason=None if status == "completed" else "There is no strategy.py in the workspace.",
+        primary="payoff",
+        value=-0.2506,
+        direction="maximize",
+        normalized=-0.0052,
+        baseline=-0.248,
+    )
+    return EpisodeResult.model_validate(
+        {
+            "episode_id": "e",
+            "task": score.task,
+            "task_version": "1",
+            "data_hash": "",
+            "variant": "full",
+            "protocol": "strict",
+            "reward": "improvement",
+            "sandbox": "bwrap",
+            "agent": "baseline",
+            "seed": 0,
+            "started_at": "",
+            "status": status,
+            "exit_reason": "submitted",
+            "steps": 50,
+            "score": score if status != "infrastructure_failure" else None,
+            "best_validation": -0.12345678,
+            "final": -0.2506 if status == "completed" else None,
+            "wall_s": 1234.56,
+        }
+    )
+
+
+@pytest.mark.parametrize("status", ["completed", "invalid_submission", "infrastructure_failure"])
+def test_no_number_is_cut_on_80_columns(status: str) -> None:
+    output = io.StringIO()
+    Console(file=output, width=80).print(result_table([result("completed"), result(status)]))
+    text = output.getvalue()
+    for number in ("-0.248", "-0.1235", "-0.2506", "-0.005", "50", "1235 s"):
+        assert number in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_the_live_table_fits_too() -> None:
+    plan = EpisodePlan(id="e", task="games/prisoners-dilemma", agent="baseline", repeat=0)
+    progress = ProgressTable([plan], quiet=True)
+    progress.finished_before(plan, result())
+    output = io.StringIO()
+    Console(file=output, width=80).print(progress.table())
+    for text in ("games/prisoners-dilemma", "baseline", "-0.1235", "-0.2506", "1235 s", "done"):
+        assert text in output.getvalue()
+
+
+def test_a_result_in_one_line() -> None:
+    assert "final -0.2506" in result_line(result())
+    assert "There is no strategy.py" in result_line(result("invalid_submission"))
