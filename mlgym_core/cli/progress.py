@@ -144,6 +144,7 @@ def _state(result: EpisodeResult) -> str:
     }[result.status]
 
 
+_WIDE = 100
 _OUTCOMES = {
     "completed": "scored",
     "invalid_submission": "invalid",
@@ -170,18 +171,17 @@ def result_line(result: EpisodeResult) -> str:
     return f"{result.task}  {result.agent}  {_state(result)}  {detail}  ({result.steps} steps, {result.wall_s:.1f} s)"
 
 
-def result_table(results: Sequence[EpisodeResult]) -> Table:
-    """Return the table of finished episodes: baseline, best validation, final and normalised score, steps, time."""
+def result_table(results: Sequence[EpisodeResult], width: int) -> Table:
+    """Return the table of finished episodes: baseline, best validation, final and normalised score, steps, time.
+
+    Args:
+        width: Columns of the terminal. Headings are broken where there are fewer than 100.
+    """
     done = all(_state(result) == "done" for result in results)
-    headings = [
-        "base-\nline",
-        "validation\nbest",
-        "final\nscore",
-        "normal-\nised",
-        "steps",
-        "time",
-        *([] if done else ["outcome"]),
-    ]
+    scores = ["baseline", "validation best", "final score", "normalised score"]
+    if width < _WIDE:
+        scores = ["base-\nline", "validation\nbest", "final\nscore", "normal-\nised"]
+    headings = [*scores, "steps", "time", *([] if done else ["outcome"])]
     table = _narrow_table(["task", "agent"], headings)
     for result in results:
         score = result.score

@@ -192,7 +192,8 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
     elif finished:
         console = Console()
         # A table in a file has no window to fit into.
-        (console if console.is_terminal else Console(width=120)).print(result_table(finished))
+        console = console if console.is_terminal else Console(width=120)
+        console.print(result_table(finished, console.width))
         for result in finished:
             if problem := result.error or (result.score.reason if result.score is not None else None):
                 click.echo(f"{result.task}, {result.agent}: {shortened(problem)}", err=True)

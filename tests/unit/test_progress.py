@@ -53,7 +53,7 @@ def result(status: str = "completed") -> EpisodeResult:
 @pytest.mark.parametrize("status", ["completed", "invalid_submission", "infrastructure_failure"])
 def test_no_number_is_cut_on_80_columns(status: str) -> None:
     output = io.StringIO()
-    Console(file=output, width=80).print(result_table([result("completed"), result(status)]))
+    Console(file=output, width=80).print(result_table([result("completed"), result(status)], 80))
     text = output.getvalue()
     for number in ("-0.248", "-0.1235", "-0.2506", "-0.005", "50", "1235 s"):
         assert number in text
