@@ -258,6 +258,22 @@ def test_an_interrupted_run_leaves_a_readable_record_and_no_process(mlgym: Comma
     assert (episode / "episode.json").read_text() == before
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_that_is_interrupted_while_grading(mlgym: CommandLine, number: signal.Signals) -> None:
+    option = mlgym.script(SUBMIT)
+    process = mlgym.start("run", "examples/patient", "--agent", "script", "-A", option, "--run-id", "r")
+    wait_until(lambda: [line for line in sandbox_processes(mlgym.folder) if "grader_process" in line])
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    wait_until(lambda: not sandbox_processes(mlgym.folder), 20)
+    [episode] = (mlgym.folder / "runs" / "r" / "episodes").iterdir()
+    assert lines((episode / "trajectory.jsonl").read_text())[1]["type"] == "action"
+    if number == signal.SIGINT:
+        assert json.loads((episode / "episode.json").read_text())["status"] == "interrupted"
+    else:
+        assert not (episode / "episode.json").exists()
+
+
 def test_a_run_that_is_being_played_cannot_be_resumed(mlgym: CommandLine) -> None:
     option = mlgym.script('"touch reached; sleep 1000"')
     process = mlgym.start("run", "examples/number", "--agent", "script", "-A", option, "--run-id", "r")

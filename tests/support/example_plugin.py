@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mlgym_core import TaskMetric, TaskSpec, hookimpl
 
-EXAMPLES = ("Number", "Broken", "Infinite", "Forgetful", "Hanging", "Programs", "Greedy", "Calls")
+EXAMPLES = ("Number", "Broken", "Infinite", "Forgetful", "Hanging", "Patient", "Programs", "Greedy", "Calls")
 
 
 class ExamplePlugin:

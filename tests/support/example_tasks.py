@@ -66,6 +66,12 @@ class Hanging(Number):
         return {"value": 1.0}
 
 
+class Patient(Hanging):
+    """A grader that takes its time and may do so."""
+
+    grading_seconds = 600.0
+
+
 class Programs(Number):
     """Calls two functions of two submitted programs."""
 
