@@ -1,0 +1,125 @@
+"""The documentation says what the code does: nothing is left out, links lead somewhere, examples run."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from mlgym_core import EpisodeResult, Host, Observation, hookspecs, specs
+from mlgym_core.cli import COMMANDS
+from mlgym_core.errors import MlgymError
+from mlgym_core.making import EnvOptions
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / f"{name}.md").read_text()
+
+
+def python_blocks(path: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
+        if not target.startswith("http"):
+            assert (path.parent / target).exists(), target
+
+
+def test_every_page_is_in_the_index() -> None:
+    for path in (ROOT / "docs").glob("*.md"):
+        assert path.name == "index.md" or f"({path.name})" in page("index")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_its_place(command: str) -> None:
+    assert f"`mlgym {command}" in page("commands")
+
+
+def test_every_hook_and_field_has_its_place() -> None:
+    text = page("hooks")
+    for name in vars(hookspecs):
+        if name.startswith("mlgym_"):
+            assert f"`{name}" in text
+    for name, kind in vars(specs).items():
+        if name.endswith("Spec") and name not in ("Spec", "AnySpec"):
+            [row] = [line for line in text.splitlines() if f"`{name}(" in line]
+            for field in dataclasses.fields(kind):
+                assert re.search(rf"\b{field.name}\b", row), (name, field.name)
+
+
+def test_every_event_and_result_field_has_its_place() -> None:
+    text = page("record")
+    source = (ROOT / "mlgym_core" / "journal.py").read_text()
+    kinds = re.findall(r'self\._append\(\s*"(\w+)"', source)
+    assert len(kinds) == 10
+    for kind in kinds:
+        assert f"| `{kind}` |" in text
+    for name, field in EpisodeResult.model_fields.items():
+        assert f"`{field.alias or name}" in text
+
+
+def test_every_option_observation_field_and_error_has_its_place() -> None:
+    text = page("python")
+    for name in [*EnvOptions.__annotations__, *Observation.model_fields]:
+        assert f"`{name}`" in text, name
+    kinds, waiting = [], [MlgymError]
+    while waiting:
+        kinds.append(waiting.pop())
+        waiting += kinds[-1].__subclasses__()
+    for kind in kinds:
+        if kind.__module__ == "mlgym_core.errors":
+            assert f"`{kind.__name__}`" in text
+
+
+def test_every_variable_has_its_place() -> None:
+    found = set()
+    for path in (ROOT / "mlgym_core").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found |= set(re.findall(r"^MLGYM_[A-Z_]+$", node.value))
+    # Not settings: the name in a plugin's module, and what processes of ours are told.
+    found -= {"MLGYM_API", "MLGYM_PROCESS_TREE", "MLGYM_SEED"}
+    assert found
+    for variable in found:
+        assert f"`{variable}`" in page("commands"), variable
+
+
+def test_the_plugin_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    [source] = [block for block in python_blocks(ROOT / "README.md") if "MLGYM_API" in block]
+    assert len(source.strip().splitlines()) <= 15
+    module = types.ModuleType("hasty_agent")
+    exec(compile(source, "README.md", "exec"), module.__dict__)
+    monkeypatch.setitem(sys.modules, "hasty_agent", module)
+    host = Host.of(module)
+    assert host.failures == []
+    assert host.agents.load("hasty") is module.HastyAgent
+
+
+def test_the_plugin_of_the_hooks_page_works() -> None:
+    [source] = python_blocks(ROOT / "docs" / "hooks.md")
+    module = types.ModuleType("example")
+    exec(compile(source, "hooks.md", "exec"), module.__dict__)
+    host = Host.of(module)
+    assert host.failures == []
+    assert host.suites.spec("my-games").tasks == ("games/blotto",)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "docs" / "tutorial.md"], ids=lambda path: path.name)
+def test_the_examples_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    [source] = [block for block in python_blocks(path) if "mlgym.make" in block]
+    namespace: dict[str, object] = {}
+    exec(compile(source, path.name, "exec"), namespace)
+    result = namespace["env"].result  # type: ignore[attr-defined]
+    assert result.status == "completed"
