@@ -254,17 +254,18 @@ class AsyncEnv(ToolContext):
             return await self._fail(episode, problem)
         except (EpisodeOver, UsageError):
             raise
-        except Exception as problem:  # noqa: BLE001 - a bug, ours or a tool's, is not the agent's doing
-            return await self._fail(
-                episode, InfrastructureError(f"The tool {call.tool!r} broke: {type(problem).__name__}: {problem}")
-            )
+        except Exception as problem:  # noqa: BLE001 - a bug, ours or a tool's
+            # Not a failure of the infrastructure: an agent that found such a bug could end bad episodes with it.
+            message = f"The tool {call.tool!r} broke: {type(problem).__name__}: {problem}"
+            episode.journal.error(message=message)
+            result, error = ToolResult(text=message), True
         observation = Observation(
-            text=result.text,
+            text=_encodable(result.text),
             exit_code=result.exit_code,
             duration_s=time.perf_counter() - began,
             truncated=result.truncated,
             timed_out=result.timed_out,
-            cwd=episode.workplace.working_directory,
+            cwd=_encodable(episode.workplace.working_directory),
             steps_left=max(self.limits.max_steps - episode.steps, 0),
             score=result.score,
             error=error,
@@ -476,9 +477,11 @@ class AsyncEnv(ToolContext):
         )
         episode.journal.end(status=status, exit_reason=exit_reason, return_=return_)
         episode.journal.close()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(episode.workplace.close())
-        self._write_result(episode.folder)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(episode.workplace.close())
+        finally:
+            self._write_result(episode.folder)
 
     def _base_result(self, episode_id: str, folder: Path | None) -> EpisodeResult:
         """Return a result that holds what is known before an episode begins, as one that failed."""
@@ -508,3 +511,8 @@ class AsyncEnv(ToolContext):
     def _write_result(self, folder: Path | None) -> None:
         if folder is not None and self.result is not None:
             write_json(folder / "episode.json", self.result.model_dump(mode="json"))
+
+
+def _encodable(text: str) -> str:
+    """Return a text without lone surrogates, which stand for bytes that are not UTF-8 and cannot be written as such."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()

@@ -11,6 +11,7 @@ from pathlib import Path
 from mlgym_core.errors import ToolError
 from mlgym_core.interfaces import Mount, Sandbox, SandboxLayout
 from mlgym_core.preparation import PreparedTask, copy_public
+from mlgym_core.sandbox.control_groups import usable_controllers
 from mlgym_core.sandbox.pipes import run_process
 from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
 from mlgym_core.sandbox.shell import Shell, ShellResult
@@ -21,6 +22,12 @@ WORKSPACE = "/workspace"
 _HOME = "/home/agent"
 _FILE_SECONDS = 60.0
 _DEFAULT_PROCESSES = 4096
+_LONGEST_PATH = 4095
+"""Linux's PATH_MAX without the closing NUL."""
+_LONGEST_COMMAND = 1 << 20
+"""In bytes. Bash reads commands byte by byte; longer scripts belong into files."""
+_MEMORY_SHARE = 0.9
+"""Of the machine's memory that an agent's processes may have together, unless the task says something else."""
 
 
 class Workplace:
@@ -53,7 +60,7 @@ class Workplace:
                 packages=prepared.packages,
                 network=prepared.spec.network,
                 resources=Resources(
-                    memory_bytes=wanted.memory_bytes,
+                    memory_bytes=wanted.memory_bytes or _default_memory(),
                     processes=wanted.processes or _DEFAULT_PROCESSES,
                     gpus=wanted.gpus,
                 ),
@@ -80,7 +87,13 @@ class Workplace:
         await self._shell.start()
 
     async def run(self, command: str, seconds: float) -> ShellResult:
-        """Run a command in the persistent shell."""
+        """Run a command in the persistent shell.
+
+        Raises:
+            ToolError: if the command is too long.
+        """
+        if len(command) > _LONGEST_COMMAND:
+            raise ToolError(f"The command is too long: the limit is {_LONGEST_COMMAND:,} bytes. Write a file instead.")
         return await self._shell.run(command, seconds)
 
     async def read_file(self, path: str, max_bytes: int) -> bytes:
@@ -119,7 +132,14 @@ class Workplace:
     def _absolute(self, path: str) -> str:
         if not path or "\0" in path:
             raise ToolError("The path is empty or holds a NUL character.")
-        return posixpath.join(self.working_directory, path)
+        absolute = posixpath.join(self.working_directory, path)
+        try:
+            size = len(os.fsencode(absolute))
+        except UnicodeEncodeError:
+            raise ToolError("The path holds a character that no file name can have.") from None
+        if size > _LONGEST_PATH:
+            raise ToolError(f"The path is too long: {size:,} bytes, of {_LONGEST_PATH:,} that a path can have.")
+        return absolute
 
     def copy_submission(self, destination: Path) -> None:
         """Copy the task's submission files out of the workspace, while nothing in the sandbox runs.
@@ -127,6 +147,8 @@ class Workplace:
         Raises:
             InvalidSubmission: if they are missing or not plain files.
         """
+        # Its own folder is ours, whatever the agent did to its permissions.
+        self.workspace.chmod(0o755)
         with self._frozen():
             copy_submission(self.workspace, self._prepared.task.submission_files(), destination)
 
@@ -148,6 +170,13 @@ class Workplace:
         await self.end_processes()
         if self.belongs_to_this_process:
             remove_scratch(self._folder)
+
+
+def _default_memory() -> int | None:
+    """Return a limit that keeps an agent from taking the runner down, where it can be held for all its processes."""
+    if "memory" not in usable_controllers():
+        return None
+    return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * _MEMORY_SHARE)
 
 
 def _last_part(error: str) -> str:

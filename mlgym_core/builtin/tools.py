@@ -46,7 +46,7 @@ class WriteFile(Tool):
 
     async def run(self, context: ToolContext, path: str, content: str) -> ToolResult:
         """Write a text file, replacing it if it exists; its folder is made if needed."""
-        encoded = content.encode("utf-8", "surrogateescape")
+        encoded = _encoded(content)
         await context.write_file(path, encoded)
         return ToolResult(text=f"Wrote {len(encoded):,} bytes to {path}.")
 
@@ -70,7 +70,7 @@ class EditFile(Tool):
             raise ToolError(
                 f"The text to replace occurs {count} times in {path}. Add lines around it until it is unique."
             )
-        await context.write_file(path, before.replace(old, new).encode("utf-8", "surrogateescape"))
+        await context.write_file(path, _encoded(before.replace(old, new)))
         line = before[: before.index(old)].count("\n") + 1
         return ToolResult(text=f"Replaced the text at line {line} of {path}.")
 
@@ -89,3 +89,18 @@ class Submit(Tool):
     async def run(self, context: ToolContext) -> ToolResult:
         """Submit what is in the workspace for the final grading. This ends the episode."""
         return await context.submit()
+
+
+def _encoded(text: str) -> bytes:
+    """Return a text as UTF-8; surrogates that stand for other bytes become those bytes.
+
+    Raises:
+        ToolError: if the text holds other surrogates, or is too large.
+    """
+    try:
+        content = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise ToolError(f"The text cannot be written as UTF-8: {error.reason} at character {error.start}.") from None
+    if len(content) > _LARGEST_FILE:
+        raise ToolError(f"The text is too large: {len(content):,} bytes, of {_LARGEST_FILE:,} at a time.")
+    return content

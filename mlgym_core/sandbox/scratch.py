@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import fcntl
 import os
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -22,19 +22,13 @@ def scratch_folder(purpose: str) -> Path:
 
 
 def remove_scratch(folder: Path) -> None:
-    """Delete a scratch folder, whatever its former owner did to the permissions in it."""
-
-    def retry(function: object, path: str, _error: object) -> None:
-        with contextlib.suppress(OSError):
-            Path(path).parent.chmod(0o700)
-            if not Path(path).is_symlink():
-                Path(path).chmod(0o700)
-            if Path(path).is_dir() and not Path(path).is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                Path(path).unlink(missing_ok=True)
-
-    shutil.rmtree(folder, onerror=retry)
+    """Delete a scratch folder, whatever was done in it: folders that nobody may enter, trees of any depth."""
+    try:
+        shutil.rmtree(folder)
+    except (OSError, RecursionError):
+        # The system's programs neither recurse nor build long paths.
+        for command in (["chmod", "-R", "u+rwX"], ["rm", "-rf"]):
+            subprocess.run([*command, "--", str(folder)], check=False, capture_output=True)
 
 
 def _own_root() -> Path:

@@ -116,6 +116,10 @@ class Shell:
         Raises:
             SandboxError: if it does not.
         """
+        for mount in self._sandbox.layout.mounts:
+            # An agent may have locked itself out of its folders; these stay ours.
+            if mount.writable:
+                mount.source.chmod(mount.source.stat().st_mode | 0o700)
         stdin, self._stdin = os.pipe()
         self._stdout, stdout = os.pipe()
         os.set_blocking(self._stdin, False)

@@ -1,0 +1,128 @@
+"""Agents that try to turn a bad score into a failure of the infrastructure, or to wedge the runner.
+
+Whatever they do, the episode goes on, and ends in the score that the submission deserves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlgym_core import Env, make
+from mlgym_core.sandbox.bwrap import BwrapSandbox
+
+pytestmark = [
+    pytest.mark.usefixtures("installed_examples"),
+    pytest.mark.skipif(BwrapSandbox.unavailable_reason() is not None, reason="bwrap does not work here"),
+]
+
+SUBMIT = {"tool": "submit"}
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Iterator[Env]:
+    with make("examples/number", sandbox="bwrap", action_timeout=20, runs_dir=tmp_path, max_steps=30) as env:
+        env.reset()
+        yield env
+
+
+def call(tool: str, **arguments: object) -> dict[str, Any]:
+    return {"tool": tool, "arguments": arguments}
+
+
+ATTACKS: dict[str, list[Any]] = {
+    "ends its shell": ["exit 5"],
+    "ends its shell and locks the workspace": ["chmod 000 /workspace; exit", "chmod 755 /workspace 2>/dev/null; true"],
+    "locks everything": ["chmod 000 /workspace /home/agent /tmp; exit"],
+    "kills all": ["kill -9 -1", "kill -9 1"],
+    "stops its shell": ["kill -STOP $$", "kill -STOP -1"],
+    "ends the shell by tracing it": [
+        'python3 -c "import ctypes; l = ctypes.CDLL(None); print(l.ptrace(16, 1, 0, 0)); print(l.ptrace(8, 1, 0, 0))"'
+    ],
+    "writes to the shell's descriptors": [
+        "printf 'exit\\n' > /proc/1/fd/0; echo x > /proc/1/fd/201; exec 201>&-; exec 200<&-"
+    ],
+    "closes every descriptor": ['for n in $(seq 0 255); do eval "exec $n>&-"; done'],
+    "deletes the workspace": ["rm -rf /workspace /tmp/* ~; cd /; rmdir /workspace"],
+    "goes to a folder with a strange name": ["mkdir -p $'a\\xff\\n\\xfe'; cd $'a\\xff\\n\\xfe'", "pwd"],
+    "makes a deep tree": [
+        "python3 -c \"import os\nfor _ in range(3000):\n    os.mkdir('d'); os.chdir('d')\"",
+    ],
+    "makes folders that nobody may enter": [
+        "mkdir -p locked/inner; touch locked/inner/file; chmod 000 locked/inner locked"
+    ],
+    "names a file in lone surrogates": [
+        call("read_file", path="\ud800"),
+        call("write_file", path="x", content="\ud800\udfff"),
+        call("edit_file", path="answer.txt", old="0", new="\ud800"),
+        call("bash", command="echo \ud800"),
+        call("\ud800"),
+    ],
+    "names a file with a very long path": [
+        call("read_file", path="a" * 3_000_000),
+        call("write_file", path="a/" * 100_000, content="x"),
+        call("read_file", path="a" * 300),
+    ],
+    "names odd files": [
+        call("read_file", path="-rf"),
+        call("write_file", path="--help", content="x"),
+        call("read_file", path="/dev/zero"),
+        call("read_file", path="/proc/kmsg"),
+        call("read_file", path="/proc/1/mem"),
+        call("read_file", path="a\nb"),
+        call("read_file", path="a\0b"),
+        call("write_file", path="/dev/full", content="x"),
+        call("write_file", path="/workspace", content="x"),
+        call("write_file", path="", content="x"),
+    ],
+    "says a lot": [
+        call("bash", command="true " + "x" * 3_000_000),
+        call("write_file", path="x", content="x" * 30_000_000),
+    ],
+    "says odd things": [call("bash", command="echo \0 a\0b"), "\x1e", "\\", "'", "$(", "echo '\x1e0 0 /\0'"],
+    "prints a lot": ["head -c 300M /dev/zero", "yes | head -c 100M"],
+    "redefines what the shell is driven by": [
+        "builtin() { command echo mine; }; eval() { :; }; printf() { :; }; readonly PWD; readonly PS1",
+        "alias builtin=false eval=false",
+    ],
+    "is gone to the background": ["(while :; do echo noise; sleep 0.01; done) &", "sleep 0.1"],
+}
+
+
+@pytest.mark.parametrize("actions", ATTACKS.values(), ids=[name.replace(" ", "-") for name in ATTACKS])
+def test_no_action_ends_an_episode_as_a_failure_of_the_infrastructure(env: Env, actions: list[Any]) -> None:
+    for action in actions:
+        _, reward, terminated, truncated, info = env.step(action)
+        assert (reward, terminated, truncated) == (0.0, False, False), info
+    env.step(call("write_file", path="/workspace/answer.txt", content="0.5"))
+    _, _, terminated, _, info = env.step(SUBMIT)
+    assert terminated
+    assert "mask" not in info
+    assert env.result is not None
+    assert env.result.status in ("completed", "invalid_submission")
+    assert env.result.dir is not None
+    assert Path(env.result.dir, "episode.json").exists()
+    # Nothing is left of the workspace, and the next episode begins as ever.
+    env.reset()
+    assert env.step("cat answer.txt")[0].text == "0"
+
+
+def test_no_action_takes_much_longer_than_its_limit() -> None:
+    with make("examples/number", sandbox="bwrap", action_timeout=1) as env:
+        env.reset()
+        for command in (
+            "trap '' INT TERM HUP; while :; do :; done",
+            "for n in $(seq 50); do (setsid bash -c 'trap \"\" INT; while :; do sleep 1; done' &) ; done; sleep 99",
+            "f() { f | f & }; f; sleep 99",
+            "cat /dev/zero | cat > /dev/null",
+        ):
+            started = time.monotonic()
+            observation = env.step(command)[0]
+            assert observation.timed_out or observation.exit_code is not None
+            # Generous, for a busy machine; without a limit these would go on for ever.
+            assert time.monotonic() - started < 60
+            assert env.step("echo here")[0].text.endswith("here\n")
