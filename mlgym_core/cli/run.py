@@ -162,6 +162,7 @@ def resume_command(context: click.Context, run: str, runs_dir: Path, as_json: bo
 def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
     """Play a run, show how it goes, print its results, and end with the exit code that they call for."""
     import asyncio
+    import signal
 
     from rich.console import Console
 
@@ -172,6 +173,10 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
     quiet = bool(context.find_root().params.get("quiet")) or "human" in run.plan.agents
 
     async def play(progress: ProgressTable) -> None:
+        playing = asyncio.current_task()
+        assert playing is not None
+        # As gentle as Ctrl-C: job schedulers say it this way.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, playing.cancel)
         async for result in run.play(progress):
             results[result.episode_id] = result
             if as_json:
@@ -184,7 +189,7 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
                 progress.finished_before(episode, earlier)
         try:
             asyncio.run(play(progress))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, asyncio.CancelledError):
             interrupted = True
     finished: list[EpisodeResult] = [result for result in results.values() if result is not None]
     if as_json:

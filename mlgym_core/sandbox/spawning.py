@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,17 @@ def _executor() -> ThreadPoolExecutor:
     if _spawner is None or _spawner[0] != os.getpid():
         _spawner = (os.getpid(), ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlgym-spawner"))
     return _spawner[1]
+
+
+def with_interrupts(command: Sequence[str]) -> list[str]:
+    """Return a command that can be interrupted even if we cannot.
+
+    A shell starts background jobs with the interrupt signal ignored, every child inherits that, and bash does not let
+    it be changed: `mlgym run … &` would make sandboxes whose shells ignore interrupts.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        return list(command)
+    return ["/usr/bin/env", "--default-signal=INT,QUIT", *command]
 
 
 async def start_process(
@@ -41,7 +53,7 @@ async def start_process(
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            command,
+            with_interrupts(command),
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
