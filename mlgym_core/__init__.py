@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlgym_core.env import AsyncEnv as AsyncEnv
-    from mlgym_core.episode import TaskView as TaskView
+    from mlgym_core.episode import Snapshot as Snapshot, TaskView as TaskView
     from mlgym_core.errors import (
         CapabilityError as CapabilityError,
         ConfigurationError as ConfigurationError,
@@ -90,7 +90,7 @@ __version__ = "0.1.0"
 # The imports above once more, for when the program runs; a test holds the two together.
 _NAMES = {
     "mlgym_core.env": "AsyncEnv",
-    "mlgym_core.episode": "TaskView",
+    "mlgym_core.episode": "Snapshot TaskView",
     "mlgym_core.making": "EnvOptions",
     "mlgym_core.errors": (
         "CapabilityError ConfigurationError ConflictError EpisodeOver GraderError InfrastructureError "

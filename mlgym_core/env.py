@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import secrets
 import shutil
 import time
@@ -18,6 +19,7 @@ from typing import Any, Self
 from mlgym_core.episode import (
     Episode,
     EpisodeIdentity,
+    Snapshot,
     as_call,
     invalid_score,
     now,
@@ -145,7 +147,7 @@ class AsyncEnv(ToolContext):
         """Validations that are still allowed; None without a limit."""
         if self._protocol == "paper" or self.limits.max_validations is None:
             return None
-        return max(self.limits.max_validations - self._current().validations, 0)
+        return max(self.limits.max_validations - self._current().meter.used, 0)
 
     def record_model_call(
         self, fields: dict[str, Any], *, prompt_tokens: int, completion_tokens: int, cost_usd: float | None
@@ -178,37 +180,14 @@ class AsyncEnv(ToolContext):
         await self._abandon()
         if seed is not None:
             self._seed = seed
-        self.result = None
-        episode_id = self._identity.episode_id or f"{slug(self._prepared.spec.id)}-{secrets.token_hex(5)}"
-        folder = None if self._run_folder is None else episode_folder(self._run_folder, episode_id)
-        workplace = Workplace(self._prepared, self._sandbox_class)
-        try:
-            await workplace.open()
-            journal = Journal(episode_id, folder, self._observers)
-        except BaseException as error:
-            await workplace.close()
-            if isinstance(error, InfrastructureError):
-                self.result = self._base_result(episode_id, folder).model_copy(update={"error": str(error)})
-                self._write_result(folder)
-            raise
         ledger = RewardLedger(self._reward, self._prepared.task.floor)
-        episode = Episode(episode_id, self._seed, folder, workplace, journal, ledger)
-        self._episode = episode
+        episode = await self._begin(self._identity.episode_id, ledger)
         observation = Observation(
-            text=self.task.description, cwd=workplace.working_directory, steps_left=self.limits.max_steps
+            text=self.task.description, cwd=episode.workplace.working_directory, steps_left=self.limits.max_steps
         )
-        episode.observation = observation
-        journal.reset(
-            task=self._prepared.spec.id,
-            variant=self._prepared.variant,
-            protocol=self._protocol,
-            reward=self._reward,
-            seed=episode.seed,
-            sandbox=self._sandbox_name,
-            text=observation.text,
-        )
+        self._record_beginning(episode, observation)
         info = {
-            "episode_id": episode_id,
+            "episode_id": episode.id,
             "task": self.task.id,
             "variant": self.task.variant,
             "seed": episode.seed,
@@ -218,6 +197,104 @@ class AsyncEnv(ToolContext):
             "baseline": self.task.baseline,
         }
         return observation, info
+
+    async def snapshot(self) -> Snapshot:
+        """Return the episode as it is now: workspace, home and temporary files, shell variables, functions, directory.
+
+        Background processes are not part of it.
+
+        Raises:
+            EpisodeOver: if no episode is going on.
+            SandboxError: if the files or the shell's state cannot be read.
+        """
+        episode = self._current()
+        assert episode.observation is not None
+        return Snapshot(
+            episode_id=episode.id,
+            step=episode.steps,
+            observation=episode.observation,
+            _workplace=await episode.workplace.snapshot(),
+            _ledger=episode.ledger.copy(),
+            _meter=episode.meter,
+            _best_validation=episode.best_validation,
+            _seed=episode.seed,
+        )
+
+    async def fork(self, snapshot: Snapshot) -> AsyncEnv:
+        """Return another environment whose episode goes on from a snapshot, independently.
+
+        It has taken as many steps, and its rewards go on from those until then. Validations are metered for an
+        episode and all its forks together.
+
+        Raises:
+            SandboxError: if its sandbox does not start.
+        """
+        twin = AsyncEnv(
+            self._prepared,
+            self._sandbox_name,
+            self._sandbox_class,
+            self._tools,
+            seed=snapshot._seed,
+            reward=self._reward,
+            protocol=self._protocol,
+            limits=self.limits,
+            run_folder=self._run_folder,
+            identity=dataclasses.replace(self._identity, episode_id=None),
+            observers=self._observers,
+        )
+        episode = await twin._begin(None, snapshot._ledger.copy(), snapshot)
+        episode.steps = snapshot.step
+        episode.meter = snapshot._meter
+        episode.best_validation = snapshot._best_validation
+        twin._record_beginning(episode, snapshot.observation, snapshot)
+        return twin
+
+    async def restore(self, snapshot: Snapshot) -> Observation:
+        """Bring files and shell back to a snapshot and return the observation that came before it.
+
+        Steps, validations, time and rewards are not brought back: what is spent is spent. Background processes end.
+
+        Raises:
+            EpisodeOver: if no episode is going on.
+            SandboxError: if the shell does not start.
+        """
+        episode = self._current()
+        await episode.workplace.restore(snapshot._workplace)
+        left = max(self.limits.max_steps - episode.steps, 0)
+        observation = snapshot.observation.model_copy(update={"steps_left": left})
+        self._record_beginning(episode, observation, snapshot)
+        return observation
+
+    async def _begin(self, episode_id: str | None, ledger: RewardLedger, origin: Snapshot | None = None) -> Episode:
+        self.result = None
+        episode_id = episode_id or f"{slug(self._prepared.spec.id)}-{secrets.token_hex(5)}"
+        folder = None if self._run_folder is None else episode_folder(self._run_folder, episode_id)
+        place = None if origin is None else origin._workplace
+        workplace = Workplace(self._prepared, self._sandbox_class, place)
+        try:
+            await workplace.open()
+            journal = Journal(episode_id, folder, self._observers)
+        except BaseException as error:
+            await workplace.close()
+            if isinstance(error, InfrastructureError):
+                self.result = self._base_result(episode_id, folder).model_copy(update={"error": str(error)})
+                self._write_result(folder)
+            raise
+        self._episode = Episode(episode_id, self._seed, folder, workplace, journal, ledger)
+        return self._episode
+
+    def _record_beginning(self, episode: Episode, observation: Observation, origin: Snapshot | None = None) -> None:
+        episode.observation = observation
+        episode.journal.reset(
+            task=self._prepared.spec.id,
+            variant=self._prepared.variant,
+            protocol=self._protocol,
+            reward=self._reward,
+            seed=episode.seed,
+            sandbox=self._sandbox_name,
+            text=observation.text,
+            origin=None if origin is None else origin.origin,
+        )
 
     async def step(self, action: Action) -> StepResult:
         """Carry out an action: a shell command (a string), or a tool call (`{"tool": …, "arguments": {…}}`).
@@ -355,6 +432,7 @@ class AsyncEnv(ToolContext):
         if left == 0:
             raise ToolError("No validation is left. Submit when you are done.")
         episode.validations += 1
+        episode.meter.used += 1
         score = await self._grade(episode, split_of_validations(self._protocol))
         reward = episode.ledger.validation(score.normalized) if self._protocol == "strict" else 0.0
         episode.step_reward += reward

@@ -13,7 +13,7 @@ from mlgym_core.preparation import PreparedTask
 from mlgym_core.rewards import RewardLedger
 from mlgym_core.specs import Direction
 from mlgym_core.types import Action, Observation, Protocol, Score, Split, ToolCall
-from mlgym_core.workplace import Workplace
+from mlgym_core.workplace import Workplace, WorkplaceSnapshot
 
 
 def now() -> str:
@@ -77,6 +77,38 @@ def split_of_validations(protocol: Protocol) -> Split:
 
 
 @dataclass
+class ValidationMeter:
+    """Counts validations. An episode and all forks of it share one, so that forking yields no further ones."""
+
+    used: int = 0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An episode at one moment: files, shell, and how far it had come. Made by `snapshot`, for `fork` and `restore`.
+
+    Attributes:
+        episode_id: The episode.
+        step: Steps taken until then.
+        observation: The last observation before it.
+    """
+
+    episode_id: str
+    step: int
+    observation: Observation
+    _workplace: WorkplaceSnapshot = field(repr=False)
+    _ledger: RewardLedger = field(repr=False)
+    _meter: ValidationMeter = field(repr=False)
+    _best_validation: float | None = field(repr=False)
+    _seed: int = field(repr=False)
+
+    @property
+    def origin(self) -> dict[str, object]:
+        """What records say of it."""
+        return {"episode_id": self.episode_id, "step": self.step}
+
+
+@dataclass
 class Episode:
     """The state of the episode that is going on."""
 
@@ -89,6 +121,7 @@ class Episode:
     started: float = field(default_factory=time.monotonic)
     started_at: str = field(default_factory=now)
     steps: int = 0
+    meter: ValidationMeter = field(default_factory=ValidationMeter)
     validations: int = 0
     best_validation: float | None = None
     step_reward: float = 0.0

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from mlgym_core.env import AsyncEnv, Info, StepResult
+from mlgym_core.episode import Snapshot
 from mlgym_core.making import EnvOptions, make_env
 from mlgym_core.types import Action, EpisodeResult, Observation
 
@@ -107,6 +108,21 @@ class Env:
     def step(self, action: Action) -> StepResult:
         """Carry out an action; see `AsyncEnv.step`."""
         result: StepResult = self._run(self._core.step(action))
+        return result
+
+    def snapshot(self) -> Snapshot:
+        """Return the episode as it is now; see `AsyncEnv.snapshot`."""
+        result: Snapshot = self._run(self._core.snapshot())
+        return result
+
+    def fork(self, snapshot: Snapshot) -> Env:
+        """Return another environment that goes on from a snapshot; see `AsyncEnv.fork`. Close it, too."""
+        twin: AsyncEnv = self._run(self._core.fork(snapshot))
+        return Env(twin, self._run)
+
+    def restore(self, snapshot: Snapshot) -> Observation:
+        """Bring files and shell back to a snapshot; see `AsyncEnv.restore`."""
+        result: Observation = self._run(self._core.restore(snapshot))
         return result
 
     def close(self) -> None:

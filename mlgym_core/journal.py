@@ -43,8 +43,22 @@ class Journal:
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
             self._descriptor = os.open(folder / "trajectory.jsonl", flags, 0o644)
 
-    def reset(self, *, task: str, variant: str, protocol: str, reward: str, seed: int, sandbox: str, text: str) -> None:
-        """The episode began; `text` is what the agent was told."""
+    def reset(
+        self,
+        *,
+        task: str,
+        variant: str,
+        protocol: str,
+        reward: str,
+        seed: int,
+        sandbox: str,
+        text: str,
+        origin: Mapping[str, Any] | None = None,
+    ) -> None:
+        """The episode began, or was brought back to a snapshot; `text` is what the agent sees.
+
+        `origin` names the snapshot (`episode_id`, `step`), if it did not begin with the task's public files.
+        """
         self._append(
             "reset",
             {
@@ -57,6 +71,7 @@ class Journal:
                 "seed": seed,
                 "sandbox": sandbox,
                 "text": text,
+                "origin": origin,
             },
         )
 

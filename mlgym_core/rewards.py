@@ -64,6 +64,12 @@ class RewardLedger:
         self._best = 0.0
         self._paid = 0.0
 
+    def copy(self) -> RewardLedger:
+        """Return a ledger that goes on from here by itself."""
+        twin = RewardLedger(self._scheme, self._floor)
+        twin._best, twin._paid = self._best, self._paid
+        return twin
+
     @property
     def paid(self) -> float:
         """The sum of all rewards so far: after the end, the episode's return."""

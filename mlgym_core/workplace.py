@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import posixpath
+import subprocess
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mlgym_core.errors import ToolError
+from mlgym_core.errors import SandboxError, ToolError
 from mlgym_core.interfaces import Mount, Sandbox, SandboxLayout
 from mlgym_core.preparation import PreparedTask, copy_public
 from mlgym_core.sandbox.control_groups import usable_controllers
 from mlgym_core.sandbox.pipes import run_process
 from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
-from mlgym_core.sandbox.shell import Shell, ShellResult
+from mlgym_core.sandbox.shell import Shell, ShellResult, ShellState
 from mlgym_core.sandbox.submission_files import copy_submission
 from mlgym_core.specs import Resources
 
 WORKSPACE = "/workspace"
 _HOME = "/home/agent"
+_AREAS = ("workspace", "home", "tmp")
+"""The folders that an agent can write to."""
 _FILE_SECONDS = 60.0
 _DEFAULT_PROCESSES = 4096
 _LONGEST_PATH = 4095
@@ -30,23 +35,66 @@ _MEMORY_SHARE = 0.9
 """Of the machine's memory that an agent's processes may have together, unless the task says something else."""
 
 
+class WorkplaceSnapshot:
+    """A copy of an agent's files and of its shell's state, deleted when nobody refers to it any more.
+
+    Attributes:
+        folder: On the host, with the areas of a workplace in it.
+    """
+
+    def __init__(self, folder: Path, state: ShellState, home: Path) -> None:
+        self.folder = folder
+        self._state = state
+        self._home = home
+        weakref.finalize(self, _remove_in, os.getpid(), folder)
+
+    def state_in(self, home: Path) -> ShellState:
+        """Return the shell's state for a workplace whose folder is `home`.
+
+        In a sandbox without a file system of its own, variables and the working directory hold paths of the host.
+        """
+        old, new = str(self._home), str(home)
+        state = self._state
+        return ShellState(state.commands.replace(old, new), state.working_directory.replace(old, new))
+
+
+def _remove_in(process_id: int, folder: Path) -> None:
+    # A forked child drops its copy of the object; the folder is its parent's.
+    if process_id == os.getpid():
+        remove_scratch(folder)
+
+
+def _copy_areas(source: Path, destination: Path) -> None:
+    """Copy workspace, home and temporary files, links as links, sharing blocks where the file system can."""
+    command = ["cp", "--archive", "--reflink=auto", "--", *(str(source / name) for name in _AREAS), str(destination)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SandboxError(f"The agent's files could not be copied: {done.stderr.strip()[-500:]}")
+
+
 class Workplace:
     """Everything an agent can touch. Make it with `open`, and `close` it.
 
     Args:
         prepared: The task.
         sandbox_class: Which sandbox to use.
+        origin: Begin as a copy of this, instead of with the task's public files.
     """
 
-    def __init__(self, prepared: PreparedTask, sandbox_class: type[Sandbox]) -> None:
+    def __init__(
+        self, prepared: PreparedTask, sandbox_class: type[Sandbox], origin: WorkplaceSnapshot | None = None
+    ) -> None:
         self._prepared = prepared
+        self._origin = origin
         self._owner = os.getpid()
         self._folder = scratch_folder("episode")
-        self.workspace = self._folder / "workspace"
-        home, temporary = self._folder / "home", self._folder / "tmp"
-        for folder in (self.workspace, home, temporary):
-            folder.mkdir(mode=0o755)
-        copy_public(prepared, self.workspace)
+        self.workspace, home, temporary = (self._folder / name for name in _AREAS)
+        if origin is None:
+            for folder in (self.workspace, home, temporary):
+                folder.mkdir(mode=0o755)
+            copy_public(prepared, self.workspace)
+        else:
+            _copy_areas(origin.folder, self._folder)
         wanted = prepared.spec.resources or Resources()
         self._sandbox = sandbox_class(
             SandboxLayout(
@@ -85,6 +133,37 @@ class Workplace:
             SandboxError: if it does not start.
         """
         await self._shell.start()
+        if self._origin is not None:
+            await self._shell.load_state(self._origin.state_in(self._folder))
+
+    async def snapshot(self) -> WorkplaceSnapshot:
+        """Return a copy of the files and of the shell's state. Background processes are not part of it.
+
+        Raises:
+            SandboxError: if the shell does not tell its state, or files cannot be read.
+        """
+        state = await self._shell.dump_state()
+        folder = scratch_folder("snapshot")
+        try:
+            with self._frozen():
+                await asyncio.to_thread(_copy_areas, self._folder, folder)
+        except BaseException:
+            remove_scratch(folder)
+            raise
+        return WorkplaceSnapshot(folder, state, self._folder)
+
+    async def restore(self, snapshot: WorkplaceSnapshot) -> None:
+        """Bring files and shell back to a snapshot. Background processes are ended.
+
+        Raises:
+            SandboxError: if the shell does not start.
+        """
+        await self._shell.close()
+        for name in _AREAS:
+            remove_scratch(self._folder / name)
+        await asyncio.to_thread(_copy_areas, snapshot.folder, self._folder)
+        await self._shell.start()
+        await self._shell.load_state(snapshot.state_in(self._folder))
 
     async def run(self, command: str, seconds: float) -> ShellResult:
         """Run a command in the persistent shell.

@@ -13,6 +13,7 @@ import fcntl
 import os
 import re
 import secrets
+import shlex
 import time
 from dataclasses import dataclass
 
@@ -34,6 +35,19 @@ _TERMINAL_COMPLAINT = re.compile(
 )
 _PIPE_BYTES = 1 << 18
 _START_SECONDS = 30.0
+# What makes a shell's state, as commands that make it again. Options come last: `errexit` would end the shell at the
+# first command that fails.
+_STATE_COMMANDS = ("declare -p", "declare -f", "alias -p", "umask -p", "trap -p", "shopt -p", "set +o")
+_DUMP = "; ".join(f"\\builtin {command}" for command in _STATE_COMMANDS)
+# Variables that every bash has for itself (an attempt to set some of them would end the restoring), and options of the
+# line editor (setting one would make the shell read its commands in another way).
+_OWN_STATE = re.compile(
+    r"^set [+-]o (?:emacs|histexpand|history|monitor|vi)\n"
+    r"|^declare -\S+ (?:BASH\w*|COMP_WORDBREAKS|DIRSTACK|EPOCH\w+|EUID|FUNCNAME|GROUPS|HISTCMD|LINENO|PIPESTATUS|PPID"
+    r"|S?RANDOM|SECONDS|SHELLOPTS|SHLVL|UID|_)(?:=.*)?\n",
+    re.MULTILINE,
+)
+_LARGEST_STATE = 16 << 20
 _INTERRUPT_SECONDS = (0.2, 0.3, 0.7, 1.5)
 """How long the shell gets to answer each of the interrupts after a command's time is up."""
 
@@ -57,6 +71,19 @@ class ShellResult:
     omitted_bytes: int = 0
     timed_out: bool = False
     restarted: bool = False
+
+
+@dataclass(frozen=True)
+class ShellState:
+    """A shell's variables, functions, aliases, traps and options.
+
+    Attributes:
+        commands: Bash commands that set them.
+        working_directory: As a path of the sandbox.
+    """
+
+    commands: str
+    working_directory: str
 
 
 class _Capture:
@@ -142,7 +169,24 @@ class Shell:
             said = capture.result()[0].decode("utf-8", "backslashreplace").strip()
             raise SandboxError(f"The sandbox's shell did not start: {said or 'no answer'}") from error
 
-    async def run(self, command: str, seconds: float | None = None) -> ShellResult:
+    async def dump_state(self) -> ShellState:
+        """Return variables, functions, aliases, traps, options and the working directory.
+
+        Raises:
+            SandboxError: if the shell does not tell.
+        """
+        result = await self.run(_DUMP, _START_SECONDS, output_limit=_LARGEST_STATE)
+        if result.timed_out or result.restarted or result.omitted_bytes:
+            raise SandboxError("The shell did not tell its state.")
+        commands = _OWN_STATE.sub("", result.output.decode("utf-8", "surrogateescape"))
+        return ShellState(commands, result.working_directory)
+
+    async def load_state(self, state: ShellState) -> None:
+        """Bring a fresh shell into a state that another one was in."""
+        await self.run(f"{{ {state.commands}\n}} 2>/dev/null", _START_SECONDS)
+        await self.run(f"\\builtin cd -- {shlex.quote(state.working_directory)}", _START_SECONDS)
+
+    async def run(self, command: str, seconds: float | None = None, *, output_limit: int | None = None) -> ShellResult:
         """Run a command and wait for its end, or end it and everything it started when its time is up.
 
         If the command ends the shell, a new one is started.
@@ -154,9 +198,9 @@ class Shell:
             await self.start()
         assert self._process is not None
         word = secrets.token_hex(8).encode()
-        capture = _Capture(self._output_limit)
+        capture = _Capture(output_limit or self._output_limit)
         started = time.clock_gettime(_BOOT_CLOCK)
-        quoted = command.encode("utf-8", "backslashreplace").replace(b"\0", b"").replace(b"'", b"'\\''")
+        quoted = _as_bytes(command).replace(b"\0", b"").replace(b"'", b"'\\''")
         try:
             try:
                 async with asyncio.timeout(seconds):
@@ -274,6 +318,14 @@ class Shell:
 
 
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _as_bytes(command: str) -> bytes:
+    """Return a command in UTF-8; surrogates that stand for other bytes become those bytes."""
+    try:
+        return command.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return command.encode("utf-8", "backslashreplace")
 
 
 def as_text(output: bytes) -> str:
