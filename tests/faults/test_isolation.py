@@ -269,7 +269,7 @@ def test_file_tools_do_not_reach_the_host(env: Env, tmp_path: Path) -> None:
 
 def test_processes_are_frozen_while_a_submission_is_copied_and_dead_at_the_end(env: Env) -> None:
     # A writer that never stops must not be able to change files between the grader's looks at them.
-    output(env, "(while :; do echo 1 > answer.txt; echo 0.5 > answer.txt; done) > /dev/null 2>&1 &")
+    output(env, "(while :; do echo 1 > answer.txt; echo 0.5 > answer.txt; done) > /dev/null 2>&1 & sleep 0.3")
     for _ in range(3):
         observation = env.step({"tool": "validate"})[0]
         assert observation.score is not None
