@@ -329,7 +329,7 @@ class AsyncEnv(ToolContext):
             result, error = ToolResult(text=str(problem)), True
         except InfrastructureError as problem:
             return await self._fail(episode, problem)
-        except (EpisodeOver, UsageError):
+        except EpisodeOver:
             raise
         except Exception as problem:  # noqa: BLE001 - a bug, ours or a tool's
             # Not a failure of the infrastructure: an agent that found such a bug could end bad episodes with it.

@@ -32,6 +32,7 @@ COMMANDS = {
     "executors": ("listings:executors_command", "List the installed executors."),
     "suites": ("listings:suites_command", "List the installed suites of tasks."),
     "plugins": ("listings:plugins_command", "List the installed plugins, and those that failed to load."),
+    "clean": ("clean:clean_command", "Remove what nothing owns any more."),
     "doctor": ("doctor:doctor_command", "Check what works on this machine."),
 }
 """Where each command is (module of this package, attribute), and its line in `mlgym --help`."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from pathlib import Path
 from mlgym_core.specs import Resources
 
 _ROOT = Path("/sys/fs/cgroup")
+_PREFIX = "mlgym-"
+"""Of the names of groups; the process id of their owner follows."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +49,25 @@ def _hierarchies() -> dict[str, _Hierarchy]:
             candidates.append(_Hierarchy("pids", _ROOT / "pids" / relative, "pids.max"))
         elif controllers == "memory":
             candidates.append(_Hierarchy("memory", _ROOT / "memory" / relative, "memory.limit_in_bytes"))
-    usable = {}
-    for hierarchy in candidates:
-        if _works(hierarchy):
-            usable[hierarchy.controller] = hierarchy
+    usable = {hierarchy.controller: hierarchy for hierarchy in candidates if _works(hierarchy)}
+    for hierarchy in usable.values():
+        _remove_abandoned(hierarchy.parent)
     return usable
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Delete the groups of processes of ours that are gone. A group that still has processes cannot be deleted."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if not Path("/proc", owner).exists():
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def _works(hierarchy: _Hierarchy) -> bool:
     if not (hierarchy.parent / "cgroup.procs").exists():
         return False  # the hierarchy is not mounted where it usually is
-    probe = hierarchy.parent / f"mlgym-probe-{secrets.token_hex(4)}"
+    probe = hierarchy.parent / f"{_PREFIX}{os.getpid()}-probe-{secrets.token_hex(4)}"
     try:
         probe.mkdir()
     except OSError:
@@ -86,7 +97,7 @@ class ControlGroup:
     """
 
     def __init__(self, resources: Resources) -> None:
-        name = f"mlgym-{secrets.token_hex(8)}"
+        name = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
         limits = {"memory": resources.memory_bytes, "pids": resources.processes}
         self._folders: list[Path] = []
         for controller, limit in limits.items():

@@ -31,6 +31,15 @@ def remove_scratch(folder: Path) -> None:
             subprocess.run([*command, "--", str(folder)], check=False, capture_output=True)
 
 
+def remove_abandoned() -> int:
+    """Delete the scratch folders of processes that are gone and return how many there were."""
+    parent = cache_dir() / "scratch"
+    if not parent.is_dir():
+        return 0
+    with exclusive_lock(parent.with_name("scratch.lock")):
+        return _remove_abandoned(parent)
+
+
 def _own_root() -> Path:
     process_id = os.getpid()
     if process_id not in _roots:
@@ -53,7 +62,8 @@ def _remove_own(process_id: int) -> None:
         remove_scratch(_roots.pop(process_id)[0])
 
 
-def _remove_abandoned(parent: Path) -> None:
+def _remove_abandoned(parent: Path) -> int:
+    removed = 0
     for folder in parent.iterdir():
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -65,5 +75,7 @@ def _remove_abandoned(parent: Path) -> None:
             pass
         else:
             remove_scratch(folder)
+            removed += 1
         finally:
             os.close(descriptor)
+    return removed

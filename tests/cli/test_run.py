@@ -351,3 +351,22 @@ def test_a_person_plays(mlgym: CommandLine) -> None:
     assert lines(done.stdout)[0]["final"] == 0.75
     for expected in ("Write a number", "value = 0.5", "edit_file:", "There is no :nonsense", "0.5", "not JSON"):
         assert expected in done.stderr
+
+
+def test_clean_removes_what_a_killed_run_left(mlgym: CommandLine) -> None:
+    option = mlgym.script('"touch reached; mkdir -p a/b; chmod 000 a; sleep 1000"')
+    process = mlgym.start("run", "examples/number", "--agent", "script", "-A", option)
+    scratch = mlgym.folder / "cache" / "scratch"
+    wait_until(lambda: list(scratch.glob("*/episode-*/workspace/reached")))
+    assert "Removed 0 abandoned" in mlgym("clean").stdout
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not sandbox_processes(mlgym.folder), 20)
+    assert "Removed 1 abandoned temporary folder." in mlgym("clean").stdout
+    assert list(scratch.iterdir()) == []
+    groups = [path for path in Path("/sys/fs/cgroup").glob("*/**/mlgym-*") if f"mlgym-{process.pid}-" in path.name]
+    assert groups == []
+    done = mlgym("clean", "--all")
+    assert done.returncode == 0
+    assert not (mlgym.folder / "cache" / "prepared").exists()
+    assert mlgym("run", "examples/number", "--agent", "baseline").returncode == 0
