@@ -409,6 +409,7 @@ class AsyncEnv(ToolContext):
             notes.append(
                 f"[The command was still running after {seconds:g} s, so that it and its processes were ended.]"
             )
+        notes += [f"[{episode.workplace.limit_text(name)}]" for name in result.limits_reached]
         if result.restarted:
             notes.append(
                 "[The shell ended. A new one was started in the workspace; variables, functions and background "

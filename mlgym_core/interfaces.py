@@ -232,6 +232,10 @@ class SandboxProcess(abc.ABC):
         Descendants that are older, and whatever those started, go on.
         """
 
+    def limits_reached(self) -> Mapping[str, int]:
+        """Return how often each limit (`memory`, `processes`) was reached so far, where that is known."""
+        return {}
+
     @abc.abstractmethod
     def freeze(self) -> None:
         """Stop the process and all descendants until `thaw`."""

@@ -121,6 +121,14 @@ class Workplace:
         """False in a child that was forked while the episode was going on."""
         return self._owner == os.getpid()
 
+    def limit_text(self, name: str) -> str:
+        """Return a sentence for the agent about a limit that was reached."""
+        resources = self._sandbox.layout.resources or Resources()
+        if name == "memory" and resources.memory_bytes is not None:
+            size = resources.memory_bytes / (1 << 30)
+            return f"The memory limit of {size:.3g} GiB for all processes together was reached; a process was ended."
+        return f"The limit of {resources.processes} processes was reached; one could not be started."
+
     @property
     def working_directory(self) -> str:
         """The shell's working directory after the last command, as a path of the sandbox."""

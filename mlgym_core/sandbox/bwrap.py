@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -318,6 +318,9 @@ class _BwrapProcess(ProcessTree):
     def kill_descendants(self, since: float) -> None:
         self._find_root()
         super().kill_descendants(since)
+
+    def limits_reached(self) -> Mapping[str, int]:
+        return self._group.limits_reached()
 
     def freeze(self) -> None:
         self._find_root()

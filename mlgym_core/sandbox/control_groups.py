@@ -16,17 +16,20 @@ from pathlib import Path
 from mlgym_core.specs import Resources
 
 _ROOT = Path("/sys/fs/cgroup")
+_LIMITS = {"memory": "memory", "pids": "processes"}
 _PREFIX = "mlgym-"
 """Of the names of groups; the process id of their owner follows."""
 
 
 @dataclass(frozen=True)
 class _Hierarchy:
-    """The folder below which groups are made, and the files that hold the limits."""
+    """The folder below which groups are made, and the files with the limit and with how often it was reached."""
 
     controller: str
     parent: Path
     limit_file: str
+    events_file: str
+    event: str
 
 
 @functools.cache
@@ -42,13 +45,14 @@ def _hierarchies() -> dict[str, _Hierarchy]:
         relative = path.lstrip("/")
         if controllers == "":
             candidates += [
-                _Hierarchy("pids", _ROOT / relative, "pids.max"),
-                _Hierarchy("memory", _ROOT / relative, "memory.max"),
+                _Hierarchy("pids", _ROOT / relative, "pids.max", "pids.events", "max"),
+                _Hierarchy("memory", _ROOT / relative, "memory.max", "memory.events", "oom_kill"),
             ]
         elif controllers == "pids":
-            candidates.append(_Hierarchy("pids", _ROOT / "pids" / relative, "pids.max"))
+            candidates.append(_Hierarchy("pids", _ROOT / "pids" / relative, "pids.max", "pids.events", "max"))
         elif controllers == "memory":
-            candidates.append(_Hierarchy("memory", _ROOT / "memory" / relative, "memory.limit_in_bytes"))
+            files = ("memory.limit_in_bytes", "memory.oom_control", "oom_kill")
+            candidates.append(_Hierarchy("memory", _ROOT / "memory" / relative, *files))
     usable = {hierarchy.controller: hierarchy for hierarchy in candidates if _works(hierarchy)}
     for hierarchy in usable.values():
         _remove_abandoned(hierarchy.parent)
@@ -100,6 +104,7 @@ class ControlGroup:
         name = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
         limits = {"memory": resources.memory_bytes, "pids": resources.processes}
         self._folders: list[Path] = []
+        self._events: dict[str, tuple[Path, str]] = {}
         for controller, limit in limits.items():
             hierarchy = _hierarchies().get(controller)
             if hierarchy is None or limit is None:
@@ -109,6 +114,7 @@ class ControlGroup:
                 folder.mkdir()
                 self._folders.append(folder)
             (folder / hierarchy.limit_file).write_text(str(limit))
+            self._events[_LIMITS[controller]] = (folder / hierarchy.events_file, hierarchy.event)
 
     def joining(self, command: list[str]) -> list[str]:
         """Return a command that joins the group and then becomes `command`."""
@@ -116,6 +122,15 @@ class ControlGroup:
             return command
         joins = "".join(f"echo $$ > {folder}/cgroup.procs && " for folder in self._folders)
         return ["/bin/sh", "-c", f'{joins}exec "$@"', "sh", *command]
+
+    def limits_reached(self) -> dict[str, int]:
+        """Return how often each limit was reached: processes that the kernel ended, or refused to start."""
+        reached = {}
+        for name, (file, event) in self._events.items():
+            with contextlib.suppress(OSError):
+                counts = dict(line.split() for line in file.read_text().splitlines())
+                reached[name] = int(counts.get(event, 0))
+        return reached
 
     def remove(self) -> None:
         """Delete the group, whose processes must be gone. A group that still has some is left to the next clean-up."""

@@ -15,6 +15,7 @@ import re
 import secrets
 import shlex
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mlgym_core.errors import SandboxError
@@ -63,6 +64,7 @@ class ShellResult:
         omitted_bytes: How much of the output was left out.
         timed_out: Whether the time limit ended it.
         restarted: Whether the shell ended, so that a new one had to be started.
+        limits_reached: Names of the limits (`memory`, `processes`) that the command came up against.
     """
 
     output: bytes
@@ -71,6 +73,7 @@ class ShellResult:
     omitted_bytes: int = 0
     timed_out: bool = False
     restarted: bool = False
+    limits_reached: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,7 @@ class Shell:
         self._stdin = -1
         self._stdout = -1
         self._carry = b""
+        self._reached: Mapping[str, int] = {}
         self.working_directory = sandbox.layout.working_directory
 
     async def start(self) -> None:
@@ -158,6 +162,7 @@ class Shell:
             os.close(stdin)
             os.close(stdout)
         self._carry = b""
+        self._reached = {}
         word = secrets.token_hex(8).encode()
         capture = _Capture(4096)
         try:
@@ -200,6 +205,7 @@ class Shell:
         word = secrets.token_hex(8).encode()
         capture = _Capture(output_limit or self._output_limit)
         started = time.clock_gettime(_BOOT_CLOCK)
+        reached = self._reached
         quoted = _as_bytes(command).replace(b"\0", b"").replace(b"'", b"'\\''")
         try:
             try:
@@ -209,10 +215,18 @@ class Shell:
             except TimeoutError:
                 return await self._after_timeout(word, capture, started)
         except _ShellEnded:
+            limits = self._limits_since(reached)  # forgotten once the process is waited for
             status = await self._process.wait()
-            return await self._restarted(capture, status)
+            return await self._restarted(capture, status, limits)
         output, omitted = capture.result()
-        return ShellResult(output, status, self.working_directory, omitted)
+        # What failed may have failed at a limit; what succeeded is not worth the look.
+        limits = self._limits_since(reached) if status != 0 else ()
+        return ShellResult(output, status, self.working_directory, omitted, limits_reached=limits)
+
+    def _limits_since(self, before: Mapping[str, int]) -> tuple[str, ...]:
+        assert self._process is not None
+        self._reached = self._process.limits_reached()
+        return tuple(name for name, count in self._reached.items() if count > before.get(name, 0))
 
     async def _after_timeout(self, word: bytes, capture: _Capture, started: float) -> ShellResult:
         assert self._process is not None
@@ -230,14 +244,25 @@ class Shell:
             # What the command left in the background goes, too.
             self._process.kill_descendants(started)
             output, omitted = capture.result()
-            return ShellResult(output, None, self.working_directory, omitted, timed_out=True)
-        return await self._restarted(capture, None, timed_out=True)
+            limits = self._limits_since(self._reached)
+            return ShellResult(output, None, self.working_directory, omitted, timed_out=True, limits_reached=limits)
+        return await self._restarted(capture, None, self._limits_since(self._reached), timed_out=True)
 
-    async def _restarted(self, capture: _Capture, status: int | None, *, timed_out: bool = False) -> ShellResult:
+    async def _restarted(
+        self, capture: _Capture, status: int | None, limits: tuple[str, ...], *, timed_out: bool = False
+    ) -> ShellResult:
         await self.close()
         await self.start()
         output, omitted = capture.result()
-        return ShellResult(output, status, self.working_directory, omitted, timed_out=timed_out, restarted=True)
+        return ShellResult(
+            output,
+            status,
+            self.working_directory,
+            omitted,
+            timed_out=timed_out,
+            restarted=True,
+            limits_reached=limits,
+        )
 
     def freeze(self) -> None:
         """Stop every process of the shell until `thaw`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlgym_core import TaskMetric, TaskSpec, hookimpl
+from mlgym_core import Resources, TaskMetric, TaskSpec, hookimpl
 
 EXAMPLES = ("Number", "Broken", "Infinite", "Forgetful", "Hanging", "Patient", "Programs", "Greedy", "Calls")
 
@@ -20,3 +20,7 @@ class ExamplePlugin:
         metrics = (TaskMetric("value"), TaskMetric("seed"))
         for name in EXAMPLES:
             yield TaskSpec(f"examples/{name.lower()}", f"example_tasks:{name}", f"The task {name}", metrics=metrics)
+        small = Resources(memory_bytes=256 << 20, processes=40)
+        yield TaskSpec(
+            "examples/small", "example_tasks:Number", "Number with little of all", metrics=metrics, resources=small
+        )
