@@ -37,9 +37,7 @@ class _OwnLoop:
             self._loop = asyncio.new_event_loop()
             self._helper = None
         loop = self._loop
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
+        if not _is_inside_a_loop():
             return loop.run_until_complete(coroutine)
         if self._helper is None:
             self._helper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="mlgym-env")
@@ -53,6 +51,14 @@ class _OwnLoop:
                 self._helper = None
             self._loop.close()
             self._loop = None
+
+
+def _is_inside_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 class Env:

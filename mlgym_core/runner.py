@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import fcntl
 import hashlib
+import inspect
 import json
 import os
 import platform
@@ -263,7 +264,7 @@ class Run:
     async def _play_agent(self, episode: EpisodePlan, env: AsyncEnv) -> None:
         agent = self._make_agent(episode.agent)
         try:
-            if asyncio.iscoroutinefunction(agent.run):
+            if inspect.iscoroutinefunction(agent.run):
                 await agent.run(env)
             else:
                 loop = asyncio.get_running_loop()

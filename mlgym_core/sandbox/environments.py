@@ -87,4 +87,5 @@ def _pip_sources() -> list[str]:
             for source in value.strip("'\"").replace("\\n", " ").split():
                 if not source.startswith(("file:", "/")) or Path(source.removeprefix("file://")).exists():
                     options += [f"--{name}", source]
-    return options
+    # pip looks for the best version in all of its indexes; uv unless told otherwise only in the first that has any.
+    return [*options, "--index-strategy", "unsafe-best-match"] if options else []
