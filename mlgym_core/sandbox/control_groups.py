@@ -133,8 +133,8 @@ class ControlGroup:
         return reached
 
     def remove(self) -> None:
-        """Delete the group, whose processes must be gone. A group that still has some is left to the next clean-up."""
-        for folder in self._folders:
+        """Delete the group. As long as it has processes it stays: try again, or leave it to the next clean-up."""
+        for folder in list(self._folders):
             with contextlib.suppress(OSError):
                 folder.rmdir()
-        self._folders = []
+                self._folders.remove(folder)

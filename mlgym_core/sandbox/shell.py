@@ -27,8 +27,8 @@ _BASH = ("/bin/bash", "--norc", "--noprofile", "--noediting", "+H", "+o", "histo
 # the shell itself has to say between commands (prompts, the end of jobs) is for nobody.
 _SETUP = b"unset PROMPT_COMMAND; exec 200</dev/null 201>&1 >/dev/null 2>&1\n"
 _COMMAND_LINE = b"\\builtin eval '%s' <&200 >&201 2>&201\n"
-# The path ends with NUL, which no path contains.
-_MARKER_LINE = b"\\builtin printf '\\036%%s %%s %%s\\0' %s $? \"$PWD\" >&201\n"
+# The path ends with NUL, which no path contains. A shell that has lost its way to us ends, and a new one is started.
+_MARKER_LINE = b"\\builtin printf '\\036%%s %%s %%s\\0' %s $? \"$PWD\" >&201||\\builtin exit\n"
 _LONGEST_MARKER = 1 << 14
 # Bash says this when a signal ended a command, since it would like to reset the terminal that it does not have.
 _TERMINAL_COMPLAINT = re.compile(
