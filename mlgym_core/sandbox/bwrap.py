@@ -49,6 +49,11 @@ _OWN_FILES = {
     "/etc/hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
 }
 """Files that sandboxes see instead of the host's."""
+_NO_PIP = """\
+#!/bin/sh
+echo "pip: packages cannot be added here: the environment is read-only, and holds what the task requires." >&2
+exit 1
+"""
 
 
 @functools.cache
@@ -164,6 +169,8 @@ def _environment_arguments(packages: Path | None) -> list[str]:
         arguments += ["--ro-bind", str(packages), site_packages]
     else:
         arguments += ["--dir", site_packages]
+    for name in ("pip", "pip3"):
+        arguments += ["--ro-bind", str(_stored(_NO_PIP, mode=0o755)), f"{_ENVIRONMENT}/bin/{name}"]
     return arguments
 
 
@@ -266,7 +273,7 @@ class BwrapSandbox(Sandbox):
         self._groups = []
 
 
-def _stored(content: str) -> Path:
+def _stored(content: str, mode: int = 0o644) -> Path:
     """Return a file in the cache that holds `content`."""
     folder = cache_dir() / "sandbox-files"
     folder.mkdir(exist_ok=True)
@@ -274,6 +281,7 @@ def _stored(content: str) -> Path:
     if not path.exists():
         partial = path.with_name(f"{path.name}-{os.getpid()}")
         partial.write_text(content)
+        partial.chmod(mode)
         partial.replace(path)
     return path
 

@@ -16,7 +16,7 @@ _MAXIMUM_ROUNDS = 100
 """A tree is signalled until a pass finds nothing new; a fork bomb without a limit could go on for ever."""
 
 
-def _all_processes() -> dict[int, tuple[int, int, int]]:
+def all_processes() -> dict[int, tuple[int, int, int]]:
     """Return parent, session and start (in clock ticks since boot) of every process."""
     table = {}
     for entry in os.listdir("/proc"):
@@ -64,7 +64,7 @@ class ProcessTree(SandboxProcess):
         self._owner = os.getpid()
 
     def _descendants(self) -> dict[int, tuple[int, int, int]]:
-        table = _all_processes()
+        table = all_processes()
         # Daemons leave their parent but, unless they go to some length, stay in the session.
         members = {self._root} | {pid for pid, (_, session, _) in table.items() if session == self._process.pid}
         if self._cookie is not None:

@@ -197,6 +197,16 @@ def test_no_new_namespaces_and_no_set_user_id(env: Env) -> None:
         assert "root" not in output(env, f"{program} -c id 2>/dev/null | grep -o 'uid=0(root)'")
 
 
+def test_packages_cannot_be_added(env: Env) -> None:
+    for command in ("pip install six", "pip3 install --user six"):
+        observation = env.step(command)[0]
+        assert observation.text == (
+            "pip: packages cannot be added here: the environment is read-only, and holds what the task requires.\n"
+        )
+        assert observation.exit_code == 1
+    assert "No module named pip" in output(env, "python3 -m pip install six")
+
+
 def test_devices_cannot_be_made(env: Env) -> None:
     assert "made" not in output(env, "mknod /workspace/disk b 8 0 2>/dev/null && echo made")
     assert "made" not in output(env, "mknod /tmp/kmem c 1 1 2>/dev/null && echo made")
