@@ -5,7 +5,6 @@ Whatever they do, the episode goes on, and ends in the score that the submission
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,7 +110,8 @@ def test_no_action_ends_an_episode_as_a_failure_of_the_infrastructure(env: Env, 
     assert env.step("cat answer.txt")[0].text == "0"
 
 
-def test_no_action_takes_much_longer_than_its_limit() -> None:
+@pytest.mark.timeout(240)  # without a limit these would go on for ever
+def test_no_action_outlives_its_limit() -> None:
     with make("examples/number", sandbox="bwrap", action_timeout=1) as env:
         env.reset()
         for command in (
@@ -120,9 +120,6 @@ def test_no_action_takes_much_longer_than_its_limit() -> None:
             "f() { f | f & }; f; sleep 99",
             "cat /dev/zero | cat > /dev/null",
         ):
-            started = time.monotonic()
             observation = env.step(command)[0]
             assert observation.timed_out or observation.exit_code is not None
-            # Generous, for a busy machine; without a limit these would go on for ever.
-            assert time.monotonic() - started < 60
             assert env.step("echo here")[0].text.endswith("here\n")
