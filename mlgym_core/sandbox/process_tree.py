@@ -81,8 +81,14 @@ class ProcessTree(SandboxProcess):
         return {pid: table[pid] for pid in members - {self._root, self._process.pid} if pid in table}
 
     def interrupt(self, since: float) -> None:
-        # The root first: a shell takes the end of a child for an interrupt only if it has been interrupted itself.
-        for pid in [self._root, *self._started_after(since)]:
+        # As a terminal does it: all of the root's group at the same moment. A shell takes an interrupt for its own only
+        # if the child that it waits for dies of it, too; a child found by looking around may have ended meanwhile.
+        # Background jobs ignore it.
+        with contextlib.suppress(ProcessLookupError):
+            group = os.getpgid(self._root)
+            if group != os.getpgrp():
+                os.killpg(group, signal.SIGINT)
+        for pid in self._started_after(since):
             send_signal(pid, signal.SIGINT)
 
     def kill_descendants(self, since: float) -> None:
