@@ -183,11 +183,14 @@ class Mount:
         source: On the host.
         target: Absolute path in the sandbox. A sandbox without a file system of its own ignores it.
         writable: Whether processes in the sandbox may change it.
+        layers: Folders that show through `source`, the lowest first; changes to what is in them go to `source` alone.
+            Only for sandboxes with the capability `layers`.
     """
 
     source: Path
     target: str
     writable: bool = False
+    layers: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +203,9 @@ class SandboxLayout:
         home: Home folder, as a path of the sandbox.
         environment: Variables besides the sandbox's own `PATH`, `HOME` and the like.
         packages: Host folder with the Python packages that its interpreter sees, or None for none.
+        requirements: What those packages are, as requirement strings.
+        image: Container image to use, where the sandbox is a container.
+        dockerfile: Host path of the Dockerfile of the image to use, where the sandbox is a container.
         temporary_bytes: Size of its private `/tmp` if that is not among the mounts.
         network: Whether it may reach the network.
         resources: Limits for all of its processes together.
@@ -210,6 +216,9 @@ class SandboxLayout:
     home: str = "/tmp"  # noqa: S108 - a path of the sandbox
     environment: Mapping[str, str] = field(default_factory=dict)
     packages: Path | None = None
+    requirements: tuple[str, ...] = ()
+    image: str | None = None
+    dockerfile: Path | None = None
     temporary_bytes: int = 256 << 20
     network: bool = False
     resources: Resources | None = None
@@ -233,7 +242,7 @@ class SandboxProcess(abc.ABC):
         """
 
     def limits_reached(self) -> Mapping[str, int]:
-        """Return how often each limit (`memory`, `processes`) was reached so far, where that is known."""
+        """Return how often each limit (`memory`, `processes`, `cpu`) was reached so far, where that is known."""
         return {}
 
     @abc.abstractmethod
@@ -258,7 +267,8 @@ class Sandbox(abc.ABC):
 
     Class attributes:
         isolated: Whether it keeps processes from the rest of the host. Results without it are flagged.
-        capabilities: What it can do, by name, such as `network` or `memory-limit`.
+        capabilities: What it can do, by name: `network` (it can be granted), `gpu`, `image` (a task's own), `freeze`,
+            `layers`.
     """
 
     isolated: ClassVar[bool] = True
@@ -266,6 +276,16 @@ class Sandbox(abc.ABC):
 
     def __init__(self, layout: SandboxLayout) -> None:
         self.layout = layout
+
+    @classmethod
+    def limits(cls) -> Mapping[str, str]:
+        """Return the limits that hold on this machine (`memory`, `processes`, `cpu`), and what holds each."""
+        return {}
+
+    @classmethod
+    def remove_abandoned(cls) -> Mapping[str, int]:
+        """Remove what processes that are gone left on this machine, and return how many there were of each kind."""
+        return {}
 
     @classmethod
     @abc.abstractmethod
@@ -293,12 +313,15 @@ class Sandbox(abc.ABC):
         stdin: int,
         stdout: int,
         stderr: int,
+        leader: bool = False,
     ) -> SandboxProcess:
         """Start a process.
 
         Args:
             command: Program and arguments, as paths of the sandbox.
             stdin: Descriptor that becomes its standard input; likewise `stdout` and `stderr`. It inherits no other.
+            leader: It is the process that the sandbox is for, such as an agent's shell: others that are started
+                while it lives share everything with it, and may end when it ends.
 
         Raises:
             SandboxError: if it cannot be started.

@@ -33,6 +33,7 @@ class PreparedTask:
         package: The folder or file of the package with the task's class.
         packages: Python packages of the agent and of submission processes, or None.
         grader_packages: Python packages of the grader, or None.
+        dockerfile: The task's own Dockerfile, or None.
     """
 
     spec: TaskSpec
@@ -44,6 +45,7 @@ class PreparedTask:
     package: Path
     packages: Path | None
     grader_packages: Path | None
+    dockerfile: Path | None = None
 
 
 def prepare_task(
@@ -81,7 +83,17 @@ def prepare_task(
         package=package,
         packages=packages_for(spec.requirements, notify),
         grader_packages=packages_for(spec.grader_requirements, notify),
+        dockerfile=_dockerfile_of(spec, package),
     )
+
+
+def _dockerfile_of(spec: TaskSpec, package: Path) -> Path | None:
+    if spec.dockerfile is None:
+        return None
+    path = package / spec.dockerfile
+    if not path.is_file():
+        raise PluginError(f"Task {spec.id!r} names the Dockerfile {spec.dockerfile!r}, and there is no {path}.")
+    return path
 
 
 def _prepare(task: Task, spec: TaskSpec, folder: Path, notify: Callable[[str], None]) -> None:

@@ -47,11 +47,15 @@ class Resources:
     Attributes:
         memory_bytes: Resident memory of all processes together, in bytes.
         processes: Processes and threads alive at once.
+        cpus: Processors' worth of time that all processes together get.
+        disk_bytes: Size of all files together that the agent's folders may hold, in bytes.
         gpus: Graphics processors needed.
     """
 
     memory_bytes: int | None = None
     processes: int | None = None
+    cpus: float | None = None
+    disk_bytes: int | None = None
     gpus: int = 0
 
 
@@ -105,6 +109,9 @@ class TaskSpec(Spec):
         grader_requirements: The same for the grader's Python.
         resources: What one process of the task may use.
         network: Whether the agent's sandbox may reach the network.
+        image: Container image that sandboxes of containers use as it is, for the agent and for submissions.
+        dockerfile: The same as a recipe: path of a Dockerfile below the task's package, with `/` between the parts.
+            Its folder is the build's context.
     """
 
     kind: ClassVar[str] = "task"
@@ -118,10 +125,14 @@ class TaskSpec(Spec):
     grader_requirements: tuple[str, ...] = field(default=(), kw_only=True)
     resources: Resources | None = field(default=None, kw_only=True)
     network: bool = field(default=False, kw_only=True)
+    image: str | None = field(default=None, kw_only=True)
+    dockerfile: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         owner = f"The task {self.id!r}"
+        if self.image is not None and self.dockerfile is not None:
+            raise UsageError(f"{owner} names both an `image` and a `dockerfile`: choose one.")
         _check_text(owner, "version", self.version)
         for name in ("tags", "variants", "requirements", "grader_requirements"):
             object.__setattr__(self, name, _as_tuple(owner, name, getattr(self, name), str))

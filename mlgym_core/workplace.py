@@ -106,10 +106,15 @@ class Workplace:
                 working_directory=WORKSPACE,
                 home=_HOME,
                 packages=prepared.packages,
+                requirements=prepared.spec.requirements,
+                image=prepared.spec.image,
+                dockerfile=prepared.dockerfile,
                 network=prepared.spec.network,
                 resources=Resources(
                     memory_bytes=wanted.memory_bytes or _default_memory(),
                     processes=wanted.processes or _DEFAULT_PROCESSES,
+                    cpus=wanted.cpus,
+                    disk_bytes=wanted.disk_bytes,
                     gpus=wanted.gpus,
                 ),
             )

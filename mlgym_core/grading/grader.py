@@ -219,9 +219,13 @@ def _submission_layout(prepared: PreparedTask, submission: Path, wire: Path) -> 
         working_directory="/tmp",  # noqa: S108 - a path of the sandbox
         environment=_SUBMISSION_ENVIRONMENT,
         packages=prepared.packages,
+        requirements=prepared.spec.requirements,
+        image=prepared.spec.image,
+        dockerfile=prepared.dockerfile,
         resources=Resources(
             memory_bytes=wanted.memory_bytes or _SUBMISSION_RESOURCES.memory_bytes,
             processes=wanted.processes or _SUBMISSION_RESOURCES.processes,
+            cpus=wanted.cpus,
             gpus=wanted.gpus,
         ),
     )
@@ -239,6 +243,7 @@ def _grader_layout(prepared: PreparedTask, submission: Path, wires: Path) -> San
         mounts=tuple(dict.fromkeys(mounts)),
         working_directory="/tmp",  # noqa: S108 - a path of the sandbox
         packages=prepared.grader_packages,
+        requirements=prepared.spec.grader_requirements,
     )
 
 

@@ -243,6 +243,7 @@ class BwrapSandbox(Sandbox):
         stdin: int,
         stdout: int,
         stderr: int,
+        leader: bool = False,
     ) -> SandboxProcess:
         program = bwrap_program()
         if program is None:

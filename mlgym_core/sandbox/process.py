@@ -41,6 +41,7 @@ class ProcessSandbox(Sandbox):
         stdin: int,
         stdout: int,
         stderr: int,
+        leader: bool = False,
     ) -> SandboxProcess:
         layout = self.layout
         by_target = {mount.target: str(mount.source) for mount in layout.mounts}

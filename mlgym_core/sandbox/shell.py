@@ -157,7 +157,7 @@ class Shell:
         with contextlib.suppress(OSError):  # a smaller pipe is only slower
             fcntl.fcntl(self._stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         try:
-            self._process = await self._sandbox.spawn(_BASH, stdin=stdin, stdout=stdout, stderr=stdout)
+            self._process = await self._sandbox.spawn(_BASH, stdin=stdin, stdout=stdout, stderr=stdout, leader=True)
         finally:
             os.close(stdin)
             os.close(stdout)

@@ -1,0 +1,53 @@
+"""Whose a container is, so that those of processes that are gone can be removed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+LABEL = "mlgym"
+OWNER_LABEL = "mlgym.owner"
+
+
+def own_identity() -> str:
+    """Return what tells this process from every other: id, start time, boot of the machine, namespace of the id."""
+    process_id = os.getpid()
+    return f"{process_id}:{_start_time(process_id)}:{_boot()}:{_namespace()}"
+
+
+def is_gone(owner: str) -> bool:
+    """Return whether the process with an identity has certainly ended.
+
+    Of a process in another container that runs on the same machine nothing is known.
+    """
+    try:
+        process_id, start, boot, namespace = owner.split(":")
+    except ValueError:
+        return False
+    if boot != _boot():
+        return True
+    return namespace == _namespace() and _start_time(int(process_id)) != start
+
+
+def _start_time(process_id: int) -> str:
+    """Return when a process started, in clock ticks since boot, or an empty string if there is none."""
+    try:
+        stat = Path("/proc", str(process_id), "stat").read_bytes()
+    except OSError:
+        return ""
+    # The second field is the program's name in parentheses and may hold anything.
+    return stat[stat.rindex(b")") + 2 :].split()[19].decode()
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _namespace() -> str:
+    try:
+        return str(Path("/proc/self/ns/pid").stat().st_ino)
+    except OSError:
+        return ""
