@@ -16,7 +16,7 @@ from mlgym_core.preparation import PreparedTask, copy_public
 from mlgym_core.sandbox.areas import AREAS, Layer, copy_area, free_bytes, is_empty, remove_work_folder
 from mlgym_core.sandbox.disk import DiskLimit
 from mlgym_core.sandbox.overlays import stack_is_too_high
-from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
+from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder, scratch_parent
 from mlgym_core.sandbox.shell import Shell, ShellResult, ShellState
 from mlgym_core.sandbox.submission_files import copy_submission
 from mlgym_core.sandbox.transfers import read_file, write_file
@@ -86,7 +86,7 @@ class Workplace:
         self.workspace = self._areas[0]
         for area in self._areas:
             area.mkdir(mode=0o755)
-        self._layered = sandbox_class.layers_work(self._folder.parent)
+        self._layered = sandbox_class.layers_work(scratch_parent())
         self._shows_public = self._layered and prepared.public_bytes > _LARGEST_COPY
         """Whether the task's public files show through, instead of being copied."""
         self._layers: tuple[Layer, ...] = ()
@@ -206,7 +206,7 @@ class Workplace:
     async def _seal(self, state: ShellState) -> None:
         """Make a layer of what has changed and go on above it."""
         await self._shell.close()
-        if stack_is_too_high((self._prepared.public, *(layer.folder for layer in self._layers)), self.workspace):
+        if any(stack_is_too_high((*mount.layers, mount.source), mount.source) for mount in self._mounts()):
             self._layers = (await self._copied(),)
             self._shows_public = False
             self._empty_areas()
@@ -313,7 +313,8 @@ class Workplace:
     async def close(self) -> None:
         """End everything and delete the workspace."""
         await self.end_processes()
-        self._layers = ()
+        # What layers hold on disk goes with the last reference to them, and not when the collector gets round to us.
+        self._layers, self._origin = (), None
         if self.belongs_to_this_process:
             remove_scratch(self._folder)
 

@@ -35,6 +35,17 @@ class Number(Task):
         return {"value": number + (0.25 if grading.split == "test" else 0.0), "seed": float(grading.seed % 1000)}
 
 
+class Large(Number):
+    """With more public files than are copied into each workspace."""
+
+    def prepare(self, preparation: Preparation) -> None:
+        super().prepare(preparation)
+        folder = preparation.public / "data"
+        folder.mkdir()
+        for number in range(20):
+            (folder / f"part-{number}").write_bytes(bytes([number]) * (1 << 20))
+
+
 class Broken(Number):
     """A grader with a bug."""
 
