@@ -155,8 +155,8 @@ class Workplace:
         if name == "cpu":
             return f"The processor limit of {resources.cpus:g} CPUs held the command back."
         return (
-            f"The disk limit of {_readable(self._disk.limit)} for the workspace, the home folder and /tmp together is "
-            f"exceeded: they hold {_readable(self._disk.used)}. Delete files; commands that write more are ended."
+            f"The disk limit of {_readable(self._disk.limit)} for the workspace, the home folder and /tmp together was "
+            f"reached: they hold {_readable(self._disk.used)}. Delete files; commands that write more are ended."
         )
 
     @property
@@ -234,6 +234,7 @@ class Workplace:
         self._sandbox.layout = replace(self._sandbox.layout, mounts=self._mounts())
         await self._shell.start()
         await self._shell.load_state(state)
+        self._disk.forget()
 
     async def restore(self, snapshot: WorkplaceSnapshot) -> None:
         """Bring files and shell back to a snapshot. Background processes are ended.

@@ -35,3 +35,9 @@ def installed_examples(host: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
 def sandbox_name(request: pytest.FixtureRequest) -> str:
     """Each of the sandboxes that come with the core."""
     return str(request.param)
+
+
+@pytest.fixture(params=[pytest.param("bwrap", marks=needs_bwrap)])
+def isolated_sandbox(request: pytest.FixtureRequest) -> str:
+    """Each sandbox that isolates and works here."""
+    return str(request.param)

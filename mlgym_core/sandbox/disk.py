@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import stat
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -18,6 +19,8 @@ from mlgym_core.sandbox.shell import Shell, ShellResult
 
 _WATCH_SECONDS = 0.2
 _LONGEST_TRUST_SECONDS = 10.0
+_FILE_TOO_LARGE = 128 + signal.SIGXFSZ
+"""Exit status of what the kernel ended because its file reached the limit."""
 _SHARE_OF_LOOKING = 0.01
 """Somebody else who frees as much as the agent writes would hide that. So the files are looked at now and then in any
 case, but for no more than this share of the time."""
@@ -44,7 +47,7 @@ class DiskLimit:
         self._shell = shell
         self._carried = carried
         self._free = free_bytes(folder)
-        self._trusted_until = time.monotonic() + _LONGEST_TRUST_SECONDS
+        self._trusted_until = 0.0
         self._at_start = 0
         self._stopped = False
         self._looking: asyncio.Task[None] | None = None
@@ -67,8 +70,12 @@ class DiskLimit:
         if self._should_look():
             await self._measure()
         if self.used <= self.limit:
-            return result
+            return result.with_limit("disk") if result.exit_code == _FILE_TOO_LARGE else result
         return result.stopped_at("disk") if self._stopped else result.with_limit("disk")
+
+    def forget(self) -> None:
+        """Look again after the next command, since the files are others now."""
+        self._trusted_until = 0.0
 
     def _watch_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_WATCH_SECONDS, self._watch)
