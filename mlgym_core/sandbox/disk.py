@@ -18,12 +18,12 @@ from mlgym_core.sandbox.areas import disk_bytes, free_bytes
 from mlgym_core.sandbox.shell import Shell, ShellResult
 
 _WATCH_SECONDS = 0.2
-_LONGEST_TRUST_SECONDS = 10.0
+_LARGEST_RATE = 4e9
+"""Bytes per second that may be written without our looking before the limit could be exceeded."""
+_SHARE_OF_LOOKING = 0.1
+"""Of the time that may be spent on looking at many files, near the limit."""
 _FILE_TOO_LARGE = 128 + signal.SIGXFSZ
 """Exit status of what the kernel ended because its file reached the limit."""
-_SHARE_OF_LOOKING = 0.01
-"""Somebody else who frees as much as the agent writes would hide that. So the files are looked at now and then in any
-case, but for no more than this share of the time."""
 
 
 class DiskLimit:
@@ -46,8 +46,9 @@ class DiskLimit:
         self._areas = areas
         self._shell = shell
         self._carried = carried
+        self._nearly = limit * 7 // 8
         self._free = free_bytes(folder)
-        self._trusted_until = 0.0
+        self._due = 0.0
         self._at_start = 0
         self._stopped = False
         self._looking: asyncio.Task[None] | None = None
@@ -75,7 +76,7 @@ class DiskLimit:
 
     def forget(self) -> None:
         """Look again after the next command, since the files are others now."""
-        self._trusted_until = 0.0
+        self._due = 0.0
 
     def _watch_later(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_WATCH_SECONDS, self._watch)
@@ -86,22 +87,26 @@ class DiskLimit:
         self._watch_later()
 
     def _should_look(self) -> bool:
-        """Return whether the limit may be exceeded: what was written since the last look came off the free room."""
-        written = max(self._free - free_bytes(self._folder), 0)
-        return self.used + written > self.limit * 7 // 8 or time.monotonic() > self._trusted_until
+        """Return whether the limit may be exceeded: after some time in any case, or if the disk has got fuller.
+
+        Room that is taken at once, without writing, is seen by the latter; the former cannot be hidden by somebody
+        else who frees as much as the agent takes.
+        """
+        taken = max(self._free - free_bytes(self._folder), 0)
+        return time.monotonic() > self._due or self.used + taken > self._nearly
 
     async def _look(self) -> None:
         await self._measure()
         if self.used > max(self.limit, self._at_start):
-            self._stopped = True
-            self._shell.expire()
+            self._stopped |= self._shell.expire()
 
     async def _measure(self) -> None:
         began = time.monotonic()
         self._free = free_bytes(self._folder)
         self.used = await asyncio.to_thread(self._size)
         ended = time.monotonic()
-        self._trusted_until = ended + max(_LONGEST_TRUST_SECONDS, (ended - began) / _SHARE_OF_LOOKING)
+        unhurried = max(self._nearly - self.used, 0) / _LARGEST_RATE
+        self._due = ended + max(unhurried, (ended - began) / _SHARE_OF_LOOKING)
 
     def _size(self) -> int:
         return disk_bytes(self._areas) + self._carried() + _deleted_bytes(self._shell.open_files())

@@ -286,10 +286,12 @@ class Shell:
             limits_reached=limits,
         )
 
-    def expire(self) -> None:
-        """Let the time of the command that is running be up now."""
-        if self._deadline is not None:
-            self._deadline.reschedule(asyncio.get_running_loop().time())
+    def expire(self) -> bool:
+        """Let the time of the command that is running be up now, and return whether one was running."""
+        if self._deadline is None or self._deadline.expired():
+            return False
+        self._deadline.reschedule(asyncio.get_running_loop().time())
+        return True
 
     def background_processes(self) -> int:
         """Return how many processes it has besides itself, between commands."""
