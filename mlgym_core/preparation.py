@@ -50,6 +50,16 @@ class PreparedTask:
     grader_packages: Path | None
     dockerfile: Path | None = None
 
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """Requirement strings of `packages`."""
+        return _requirements(self.spec)
+
+
+def _requirements(spec: TaskSpec) -> tuple[str, ...]:
+    # Where there is a network, the agent may add packages of its own.
+    return (*spec.requirements, "pip") if spec.network else spec.requirements
+
 
 def prepare_task(
     host: Host, task_id: str, variant: str | None = None, notify: Callable[[str], None] = lambda _: None
@@ -85,7 +95,7 @@ def prepare_task(
         private=private,
         data_hash=(folder / "hash").read_text(),
         package=package,
-        packages=packages_for(spec.requirements, notify),
+        packages=packages_for(_requirements(spec), notify),
         grader_packages=packages_for(spec.grader_requirements, notify),
         dockerfile=_dockerfile_of(spec, package),
     )

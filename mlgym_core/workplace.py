@@ -15,6 +15,7 @@ from mlgym_core.interfaces import Mount, Sandbox, SandboxLayout
 from mlgym_core.preparation import PreparedTask, copy_public
 from mlgym_core.sandbox.areas import AREAS, Layer, copy_area, free_bytes, is_empty, remove_work_folder
 from mlgym_core.sandbox.disk import DiskLimit
+from mlgym_core.sandbox.environments import pip_variables
 from mlgym_core.sandbox.overlays import stack_is_too_high
 from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder, scratch_parent
 from mlgym_core.sandbox.shell import Shell, ShellResult, ShellState
@@ -67,7 +68,11 @@ class WorkplaceSnapshot:
 
 
 class Workplace:
-    """Everything an agent can touch. Make it with `open`, and `close` it.
+    """Everything an agent can touch. Start it with `open`, and `close` it.
+
+    Attributes:
+        sandbox: Where the agent's processes run.
+        workspace: The host folder with the changes to the workspace, if the task's files show through, or all of it.
 
     Args:
         prepared: The task.
@@ -96,13 +101,14 @@ class Workplace:
             copy_public(prepared, self.workspace)
         wanted = prepared.spec.resources or Resources()
         disk_bytes = wanted.disk_bytes or int(free_bytes(self._folder) * _DISK_SHARE)
-        self._sandbox = sandbox_class(
+        self.sandbox = sandbox_class(
             SandboxLayout(
                 mounts=self._mounts(),
                 working_directory=WORKSPACE,
                 home=_HOME,
                 packages=prepared.packages,
-                requirements=prepared.spec.requirements,
+                requirements=prepared.requirements,
+                environment=pip_variables(_HOME, network=prepared.spec.network),
                 image=prepared.spec.image,
                 dockerfile=prepared.dockerfile,
                 network=prepared.spec.network,
@@ -115,7 +121,7 @@ class Workplace:
                 ),
             )
         )
-        self._shell = Shell(self._sandbox)
+        self._shell = Shell(self.sandbox)
         self._disk = DiskLimit(disk_bytes, self._folder, self._areas, self._shell, self._carried_bytes)
 
     def _mounts(self) -> tuple[Mount, ...]:
@@ -146,7 +152,7 @@ class Workplace:
 
     def limit_text(self, name: str) -> str:
         """Return a sentence for the agent about a limit that was reached."""
-        resources = self._sandbox.layout.resources or Resources()
+        resources = self.sandbox.layout.resources or Resources()
         if name == "memory":
             size = _readable(resources.memory_bytes or 0)
             return f"The memory limit of {size} for all processes together was reached; a process was ended."
@@ -217,10 +223,10 @@ class Workplace:
     async def _copied(self) -> Layer:
         """Return a copy of all that is seen; nothing in the sandbox may run."""
         layer = Layer(scratch_folder("layer"))
-        for area, mount in zip(self._areas, self._sandbox.layout.mounts, strict=True):
+        for area, mount in zip(self._areas, self.sandbox.layout.mounts, strict=True):
             copy = layer.folder / area.name
             copy.mkdir()
-            async with self._sandbox.files(mount) as files:
+            async with self.sandbox.files(mount) as files:
                 await asyncio.to_thread(copy_area, files, copy)
         return layer
 
@@ -231,7 +237,7 @@ class Workplace:
             area.mkdir(mode=0o755)
 
     async def _start_shell(self, state: ShellState) -> None:
-        self._sandbox.layout = replace(self._sandbox.layout, mounts=self._mounts())
+        self.sandbox.layout = replace(self.sandbox.layout, mounts=self._mounts())
         await self._shell.start()
         await self._shell.load_state(state)
         self._disk.forget()
@@ -263,7 +269,7 @@ class Workplace:
         Raises:
             ToolError: if it cannot be read.
         """
-        return await read_file(self._sandbox, self._absolute(path), max_bytes)
+        return await read_file(self.sandbox, self._absolute(path), max_bytes)
 
     async def write_file(self, path: str, content: bytes) -> None:
         """Write a file as the agent would, through a process in the sandbox.
@@ -271,7 +277,7 @@ class Workplace:
         Raises:
             ToolError: if it cannot be written.
         """
-        await write_file(self._sandbox, self._absolute(path), content)
+        await write_file(self.sandbox, self._absolute(path), content)
 
     def _absolute(self, path: str) -> str:
         if not path or "\0" in path:
@@ -295,7 +301,7 @@ class Workplace:
         self.workspace.chmod(0o755)
         wanted = self._prepared.task.submission_files()
         with self._frozen():
-            async with self._sandbox.files(self._sandbox.layout.mounts[0]) as files:
+            async with self.sandbox.files(self.sandbox.layout.mounts[0]) as files:
                 await asyncio.to_thread(copy_submission, files, wanted, destination)
 
     @contextlib.contextmanager
@@ -309,7 +315,7 @@ class Workplace:
     async def end_processes(self) -> None:
         """Kill whatever runs in the sandbox; the workspace stays."""
         await self._shell.close()
-        await self._sandbox.close()
+        await self.sandbox.close()
 
     async def close(self) -> None:
         """End everything and delete the workspace."""

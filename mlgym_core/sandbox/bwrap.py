@@ -20,13 +20,14 @@ from typing import ClassVar
 from mlgym_core.errors import SandboxError
 from mlgym_core.interfaces import Mount, Sandbox, SandboxLayout, SandboxProcess
 from mlgym_core.sandbox.control_groups import ControlGroup, remove_abandoned_groups, usable_controllers
+from mlgym_core.sandbox.environments import ADDED_PACKAGES
 from mlgym_core.sandbox.overlays import overlays_work, work_folder
 from mlgym_core.sandbox.process_tree import ProcessTree, send_signal
 from mlgym_core.sandbox.spawning import start_process
 from mlgym_core.sandbox.system_calls import filter_program
 from mlgym_core.sandbox.system_view import (
     ENVIRONMENT,
-    NETWORK_FILES,
+    NO_PIP_FOLDER,
     PYTHON,
     environment_arguments,
     interpreter_is_in_usr,
@@ -132,6 +133,10 @@ class BwrapSandbox(Sandbox):
         }
         if sysconfig.get_config_var("Py_ENABLE_SHARED") and not interpreter_is_in_usr():
             environment["LD_LIBRARY_PATH"] = f"{PYTHON}/lib"
+        if self.layout.network:
+            environment["PATH"] = f"{self.layout.home}/{ADDED_PACKAGES}/bin:{environment['PATH']}"
+        else:
+            environment["PYTHONPATH"] = NO_PIP_FOLDER
         return {**environment, **self.layout.environment}
 
     def _arguments(self, information: int, call_filter: int | None) -> list[str]:
@@ -142,11 +147,7 @@ class BwrapSandbox(Sandbox):
             call_filter: The file with the filter of system calls.
         """
         layout = self.layout
-        arguments = [*system_arguments(), *environment_arguments(layout.packages)]
-        if layout.network:
-            arguments += ["--share-net"]
-            for name in NETWORK_FILES:
-                arguments += ["--ro-bind-try", name, name]
+        arguments = [*system_arguments(network=layout.network), *environment_arguments(layout.packages)]
         arguments += ["--info-fd", str(information)]
         if call_filter is not None:
             arguments += ["--seccomp", str(call_filter)]

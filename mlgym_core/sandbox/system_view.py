@@ -5,9 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import shutil
+import stat
 import sys
 import sysconfig
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mlgym_core.settings import cache_dir
@@ -17,6 +20,9 @@ PYTHON = "/opt/python"
 """Where the interpreter appears if the host keeps it outside `/usr`, such as in a home directory."""
 ENVIRONMENT = "/opt/environment"
 """The virtual environment of the sandbox."""
+_SITE_PACKAGES = f"lib/python3.{sys.version_info.minor}/site-packages"
+NO_PIP_FOLDER = f"{ENVIRONMENT}/pip"
+"""Holds a module `pip` that says why it does nothing."""
 _SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _SYSTEM_FILES = (
     "/etc/alternatives",
@@ -29,19 +35,30 @@ _SYSTEM_FILES = (
     "/etc/services",
     "/etc/terminfo",
 )
-NETWORK_FILES = ("/etc/ca-certificates", "/etc/nsswitch.conf", "/etc/pki", "/etc/resolv.conf", "/etc/ssl")
+_NETWORK_FILES = (
+    "/etc/nsswitch.conf",
+    "/etc/pki/ca-trust",
+    "/etc/resolv.conf",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
+)
+"""Files that sandboxes with a network see besides."""
 # The kernel lets their owner change these whatever his capabilities, and if we are root the owner is us.
 _KERNEL_SETTINGS = ("/proc/acpi", "/proc/fs", "/proc/mtrr", "/proc/scsi", "/proc/sys")
 _OWN_FILES = {
-    "/etc/passwd": "root:x:0:0::/root:/usr/sbin/nologin\nagent:x:1000:1000::/home/agent:/bin/bash\n",
-    "/etc/group": "root:x:0:\nagent:x:1000:\n",
-    "/etc/hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
+    "passwd": "root:x:0:0::/root:/usr/sbin/nologin\nagent:x:1000:1000::/home/agent:/bin/bash\n",
+    "group": "root:x:0:\nagent:x:1000:\n",
+    "hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
 }
-"""Files that sandboxes see instead of the host's."""
-_NO_PIP = """\
+"""Files in `/etc` that sandboxes see instead of the host's."""
+_PIP = """\
 #!/bin/sh
-echo "pip: packages cannot be added here: the environment is read-only, and holds what the task requires." >&2
-exit 1
+exec python3 -m pip "$@"
+"""
+_NO_PIP = """\
+import sys
+
+sys.exit("pip: packages cannot be added here: there is no network, and the environment holds what the task requires.")
 """
 
 
@@ -85,33 +102,72 @@ def _hidden_folders() -> Iterator[str]:
 
 
 @functools.cache
-def system_arguments() -> tuple[str, ...]:
-    """Return the arguments that all sandboxes share: namespaces, the system, the interpreter."""
+def system_arguments(*, network: bool = False) -> tuple[str, ...]:
+    """Return the arguments that all sandboxes share: namespaces, the system, the interpreter.
+
+    The fewer mounts the better: most of the time that a sandbox takes to start goes into them.
+    """
     arguments = [
         *("--unshare-all", "--unshare-user", "--disable-userns", "--uid", _USER_ID, "--gid", _USER_ID),
         *("--hostname", "sandbox", "--die-with-parent", "--new-session", "--as-pid-1", "--clearenv"),
         *("--ro-bind", "/usr", "/usr"),
     ]
+    if network:
+        arguments += ["--share-net"]
     for name in _SYSTEM_FOLDERS:
         path = Path("/", name)
         if path.is_symlink():
             arguments += ["--symlink", os.readlink(path), str(path)]
         elif path.is_dir():
             arguments += ["--ro-bind", str(path), str(path)]
-    for name in _SYSTEM_FILES:
-        if Path(name).exists():
-            arguments += ["--ro-bind", name, name]
+    arguments += ["--ro-bind", str(_configuration(network)), "/etc"]
     if not interpreter_is_in_usr():
         arguments += ["--ro-bind", str(_interpreter_folder()), PYTHON]
     for folder in _hidden_folders():
-        arguments += ["--tmpfs", folder, "--remount-ro", folder]
-    configuration = {f"{ENVIRONMENT}/pyvenv.cfg": f"home = {Path(interpreter_inside()).parent}\n"}
-    for target, content in (_OWN_FILES | configuration).items():
-        arguments += ["--ro-bind", str(stored(content)), target]
+        arguments += ["--ro-bind", str(_empty_folder()), folder]
     arguments += ["--proc", "/proc", "--dev", "/dev"]
     for name in _KERNEL_SETTINGS:
         arguments += ["--ro-bind-try", name, name]
     return tuple(arguments)
+
+
+def _configuration(network: bool) -> Path:
+    """Return a folder with what sandboxes see as `/etc`: a copy of some of the host's, which anybody may read."""
+    sources = [Path(name) for name in (*_SYSTEM_FILES, *(_NETWORK_FILES if network else ())) if Path(name).exists()]
+    identity = repr((_OWN_FILES, [(str(source), *_stamps(source)) for source in sources]))
+
+    def fill(folder: Path) -> None:
+        for source in sources:
+            _copy_readable(source, folder / source.relative_to("/etc"))
+        for name, content in _OWN_FILES.items():
+            (folder / name).write_text(content)
+
+    return _made("etc", identity, fill)
+
+
+def _stamps(root: Path) -> list[tuple[str, int, int]]:
+    """Return names, sizes and times of what lies below a path, to notice changes."""
+    paths = sorted(root.rglob("*")) if root.is_dir() else [root]
+    return [(str(path), status.st_size, status.st_mtime_ns) for path in paths if (status := path.lstat())]
+
+
+def _copy_readable(source: Path, target: Path) -> None:
+    """Copy a file or folder, links in it as links, without what only its owner may read.
+
+    That may be us, and then the user of the sandbox counts as its owner.
+    """
+    if not source.stat().st_mode & stat.S_IROTH:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not source.is_dir():
+        shutil.copyfile(source, target)
+        return
+    target.mkdir(exist_ok=True)
+    for path in source.iterdir():
+        if path.is_symlink():
+            (target / path.name).symlink_to(os.readlink(path))
+        elif path.is_file() or path.is_dir():
+            _copy_readable(path, target / path.name)
 
 
 def interpreter_inside() -> str:
@@ -123,29 +179,63 @@ def interpreter_inside() -> str:
 
 def environment_arguments(packages: Path | None) -> list[str]:
     """Return the arguments that make a virtual environment whose packages are those of the host folder `packages`."""
-    version = f"python3.{sys.version_info.minor}"
-    site_packages = f"{ENVIRONMENT}/lib/{version}/site-packages"
-    arguments = []
-    for name in ("python", "python3", version):
-        arguments += ["--symlink", interpreter_inside(), f"{ENVIRONMENT}/bin/{name}"]
+    arguments = ["--ro-bind", str(_environment_folder()), ENVIRONMENT]
     if packages is not None:
-        arguments += ["--ro-bind", str(packages), site_packages]
-    else:
-        arguments += ["--dir", site_packages]
-    for name in ("pip", "pip3"):
-        arguments += ["--ro-bind", str(stored(_NO_PIP, mode=0o755)), f"{ENVIRONMENT}/bin/{name}"]
+        arguments += ["--ro-bind", str(packages), f"{ENVIRONMENT}/{_SITE_PACKAGES}"]
     return arguments
 
 
-def stored(content: str | bytes, mode: int = 0o644) -> Path:
+@functools.cache
+def _environment_folder() -> Path:
+    """Return a folder that is a virtual environment without packages, as sandboxes see it."""
+    interpreter = interpreter_inside()
+
+    def fill(folder: Path) -> None:
+        for name in (_SITE_PACKAGES, "pip/pip"):
+            (folder / name).mkdir(parents=True)
+        (folder / "pip" / "pip" / "__main__.py").write_text(_NO_PIP)
+        (folder / "pyvenv.cfg").write_text(f"home = {Path(interpreter).parent}\n")
+        programs = folder / "bin"
+        programs.mkdir()
+        for name in ("python", "python3", f"python3.{sys.version_info.minor}"):
+            (programs / name).symlink_to(interpreter)
+        for name in ("pip", "pip3"):
+            (programs / name).write_text(_PIP)
+            (programs / name).chmod(0o755)
+
+    return _made("environment", f"{interpreter} {_PIP} {_NO_PIP}", fill)
+
+
+@functools.cache
+def _empty_folder() -> Path:
+    return _made("empty", "", lambda folder: None)
+
+
+def _made(name: str, identity: str, fill: Callable[[Path], None]) -> Path:
+    """Return a folder in the cache, named by a hash of what is in it; `fill` makes it."""
+    folder = _folder_of_files() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
+    if not folder.is_dir():
+        partial = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder.parent))
+        partial.chmod(0o755)
+        fill(partial)
+        try:
+            partial.rename(folder)
+        except OSError:  # another process was quicker
+            shutil.rmtree(partial)
+    return folder
+
+
+def stored(content: bytes) -> Path:
     """Return a file in the cache that holds `content`."""
-    folder = cache_dir() / "sandbox-files"
-    folder.mkdir(exist_ok=True)
-    content = content.encode() if isinstance(content, str) else content
-    path = folder / hashlib.sha256(content).hexdigest()[:16]
+    path = _folder_of_files() / hashlib.sha256(content).hexdigest()[:16]
     if not path.exists():
         partial = path.with_name(f"{path.name}-{os.getpid()}")
         partial.write_bytes(content)
-        partial.chmod(mode)
         partial.replace(path)
     return path
+
+
+def _folder_of_files() -> Path:
+    folder = cache_dir() / "sandbox-files"
+    folder.mkdir(exist_ok=True)
+    return folder

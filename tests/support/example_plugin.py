@@ -24,6 +24,7 @@ class ExamplePlugin:
         yield TaskSpec(
             "examples/gpu", "example_tasks:Number", "Needs a GPU", metrics=metrics, resources=Resources(gpus=1)
         )
+        yield TaskSpec("examples/network", "example_tasks:Number", "With a network", metrics=metrics, network=True)
         yield TaskSpec("examples/large", "example_tasks:Large", "With 20 MB of public files", metrics=metrics)
         yield TaskSpec(
             "examples/small", "example_tasks:Number", "Number with little of all", metrics=metrics, resources=small
