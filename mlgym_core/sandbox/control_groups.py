@@ -10,7 +10,7 @@ import contextlib
 import functools
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,10 +152,10 @@ class ControlGroup:
             (folder / hierarchy.limit_file).write_text(hierarchy.text(value))
             self._events[limit] = (folder / hierarchy.events_file, hierarchy.event)
 
-    def joining(self, command: list[str]) -> list[str]:
+    def joining(self, command: Sequence[str]) -> list[str]:
         """Return a command that joins the group and then becomes `command`."""
         if not self._folders:
-            return command
+            return list(command)
         joins = "".join(f"echo $$ > {folder}/cgroup.procs && " for folder in self._folders)
         return ["/bin/sh", "-c", f'{joins}exec "$@"', "sh", *command]
 

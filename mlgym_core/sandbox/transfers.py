@@ -112,5 +112,5 @@ def _check(done: Completed, failure: str, *, may_be_cut_off: bool = False) -> No
     """Raise `failure` with the reason unless the process succeeded, or ended because its output was enough."""
     if done.status != 0 and not (may_be_cut_off and done.cut_off):
         # From a message such as `cat: x: No such file or directory`.
-        reason = done.error.rpartition("\n")[2].rpartition(": ")[2].rstrip(".")
+        reason = done.error.partition("\n")[0].rpartition(": ")[2].rstrip(".")
         raise ToolError(f"{failure}: {reason or 'it failed without a message'}.")
