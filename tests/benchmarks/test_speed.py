@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import pytest
-from measuring import TABLE, bare_bash, descendants, medians, readable, record, resident_memory
+from measuring import TABLE, bare_bash, bare_bwrap, descendants, medians, readable, record, resident_memory
 
 import mlgym_core
 from mlgym_core import make
@@ -24,7 +24,7 @@ from mlgym_core.grading.grader import GradingOrder, grade_submission
 from mlgym_core.host import Host
 from mlgym_core.making import make_env
 from mlgym_core.preparation import prepare_task
-from mlgym_core.sandbox.bwrap import BwrapSandbox, bwrap_program
+from mlgym_core.sandbox.bwrap import BwrapSandbox
 
 pytestmark = [
     pytest.mark.benchmark,
@@ -47,11 +47,8 @@ def test_recorded_step(installed_examples: Host, tmp_path: Path) -> None:
 
 
 def test_reset(installed_examples: Host) -> None:
-    program = bwrap_program()
-    assert program is not None
-    bare = [program, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
     with make("examples/number") as env:
-        measured, reference = medians(env.reset, lambda: subprocess.run(bare, check=True), rounds=10, each=10)
+        measured, reference = medians(env.reset, lambda: subprocess.run(bare_bwrap(), check=True), rounds=10, each=10)
     record("env.reset(), small task", measured, reference, "bwrap … true", 10)
 
 

@@ -7,13 +7,16 @@ happens on the machine happens to both, and their medians are compared.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import statistics
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
+
+from mlgym_core.sandbox.bwrap import bwrap_program
 
 Action = Callable[[], object]
 Stopwatch = Callable[[], float] | Callable[[], Awaitable[float]]
@@ -21,6 +24,8 @@ Stopwatch = Callable[[], float] | Callable[[], Awaitable[float]]
 
 TABLE: list[tuple[str, str, str, str]] = []
 """The rows so far: what, measured, reference, ratio and budget."""
+
+DRIVER = Path(__file__).parents[1] / "benchmarks" / "rivals" / "drive.py"
 
 _Contestant = TypeVar("_Contestant")
 
@@ -67,6 +72,13 @@ async def seconds_of_awaiting(awaitable: Awaitable[object]) -> float:
     return time.perf_counter() - started
 
 
+def bare_bwrap() -> list[str]:
+    """Return the command that does nothing in new namespaces."""
+    program = bwrap_program()
+    assert program is not None
+    return [program, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+
+
 def record(what: str, measured: float, reference: float, reference_name: str, budget: float) -> None:
     """Add a row to the table and hold the ratio to its budget."""
     ratio = measured / reference
@@ -81,6 +93,14 @@ def readable(seconds: float) -> str:
     if seconds >= 1e-3:
         return f"{seconds * 1e3:.2f} ms"
     return f"{seconds * 1e6:.0f} µs"
+
+
+def compare(what: str, measured: float, other: float | None, other_name: str) -> None:
+    """Add a row that holds nothing to a budget; `other` is None if there was no answer in time."""
+    if other is None:
+        TABLE.append((what, readable(measured), f"{other_name}: no answer in time", "-"))
+    else:
+        TABLE.append((what, readable(measured), f"{other_name}: {readable(other)}", f"{measured / other:.2g}"))
 
 
 def print_table() -> None:
@@ -111,6 +131,50 @@ def bare_bash() -> Iterator[Callable[[], None]]:
         bash.wait()
         bash.stdin.close()
         bash.stdout.close()
+
+
+class Driven:
+    """A process that measures in an environment of its own: tests/benchmarks/rivals/drive.py.
+
+    Args:
+        python: The interpreter of that environment.
+        contestant: What it measures.
+        variables: More environment variables for it.
+    """
+
+    def __init__(self, python: Path, contestant: str, variables: Mapping[str, str] | None = None) -> None:
+        self._process = subprocess.Popen(
+            [str(python), str(DRIVER), contestant],
+            env={**os.environ, **(variables or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            # The contestants' own messages are of no interest, as long as they work.
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def seconds_of_each(self, measurement: str, repetitions: int) -> list[float] | None:
+        """Return how long each repetition of a measurement took, or None if there was no answer in time."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{measurement} {repetitions}\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, f"{self._process.args!r} ended: run it to see why, and give it the line '{measurement} 1'"
+        answer: list[float] | None = json.loads(line)
+        return answer
+
+    def seconds_of_one(self, measurement: str) -> float:
+        """Return how long a measurement took that is sure to have an answer."""
+        seconds = self.seconds_of_each(measurement, 1)
+        assert seconds is not None
+        return seconds[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._process.communicate()
 
 
 def descendants() -> set[int]:
