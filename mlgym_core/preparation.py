@@ -16,6 +16,7 @@ from mlgym_core.errors import MlgymError, PluginError, UsageError
 from mlgym_core.host import Host
 from mlgym_core.ids import slug
 from mlgym_core.interfaces import Preparation, Task
+from mlgym_core.sandbox.areas import disk_bytes
 from mlgym_core.sandbox.environments import packages_for
 from mlgym_core.sandbox.locking import exclusive_lock
 from mlgym_core.settings import cache_dir
@@ -29,6 +30,7 @@ class PreparedTask:
     Attributes:
         public: Folder that each workspace is a copy of.
         private: Folder that graders see.
+        public_bytes: Size of the files in it.
         data_hash: Hash of both folders.
         package: The folder or file of the package with the task's class.
         packages: Python packages of the agent and of submission processes, or None.
@@ -40,6 +42,7 @@ class PreparedTask:
     task: Task
     variant: str
     public: Path
+    public_bytes: int
     private: Path
     data_hash: str
     package: Path
@@ -78,6 +81,7 @@ def prepare_task(
         task=task,
         variant=chosen,
         public=public,
+        public_bytes=disk_bytes([public]),
         private=private,
         data_hash=(folder / "hash").read_text(),
         package=package,
@@ -114,6 +118,10 @@ def _prepare(task: Task, spec: TaskSpec, folder: Path, notify: Callable[[str], N
                 raise
             except Exception as error:
                 raise PluginError(f"Task {spec.id!r} could not be prepared: {error!r}.") from error
+            for path in public.rglob("*"):
+                # They may show through in workspaces, where they are the agent's.
+                if not path.is_symlink():
+                    path.chmod(0o755 if path.is_dir() else 0o644)
             (partial / "hash").write_text(_content_hash((public, private)))
             partial.rename(folder)
         finally:
