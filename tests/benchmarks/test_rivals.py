@@ -13,11 +13,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from measuring import Driven, compare, in_turns
+from measuring import CouldNotMeasure, Driven, compare, in_turns
 
 from mlgym_core.sandbox.bwrap import BwrapSandbox
 
 ROOT = Path(__file__).parents[2]
+OURS = "bwrap"
 PYTHON = ROOT / ".venv-rivals" / "bin" / "python"
 # Not twice: one of them takes two minutes for the output, another half a minute for the commands.
 MEASUREMENTS = [
@@ -45,7 +46,7 @@ def rivals() -> list[str]:
 def contestants() -> Iterator[dict[str, Driven]]:
     """Ours first, then the others by name and version. All are there all the time, and idle until they are asked."""
     with ExitStack() as stack:
-        driven = {"bwrap": stack.enter_context(Driven(Path(sys.executable), "bwrap"))}
+        driven = {OURS: stack.enter_context(Driven(Path(sys.executable), OURS))}
         for requirement in rivals():
             name, _, version = requirement.partition("==")
             driven[f"{name} {version}"] = stack.enter_context(Driven(PYTHON, name))
@@ -57,8 +58,13 @@ def contestants() -> Iterator[dict[str, Driven]]:
 @pytest.mark.parametrize(("what", "measurement", "rounds", "each"), MEASUREMENTS, ids=[row[1] for row in MEASUREMENTS])
 def test_beside_others(contestants: dict[str, Driven], what: str, measurement: str, rounds: int, each: int) -> None:
     times: dict[str, list[float]] = {name: [] for name in contestants}
+    failures = {}
     for _, name in in_turns(list(contestants), rounds, 1):
-        times[name] += contestants[name].seconds_of_each(measurement, each) or []
-    ours = statistics.median(times.pop("bwrap"))
+        try:
+            times[name] += contestants[name].seconds_of_each(measurement, each)
+        except CouldNotMeasure as error:
+            failures[name] = str(error)
+    assert OURS not in failures
+    ours = statistics.median(times.pop(OURS))
     for name, seconds in times.items():
-        compare(what, ours, statistics.median(seconds) if seconds else None, name)
+        compare(what, ours, statistics.median(seconds) if seconds else failures[name], name)

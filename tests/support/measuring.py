@@ -95,12 +95,10 @@ def readable(seconds: float) -> str:
     return f"{seconds * 1e6:.0f} µs"
 
 
-def compare(what: str, measured: float, other: float | None, other_name: str) -> None:
-    """Add a row that holds nothing to a budget; `other` is None if there was no answer in time."""
-    if other is None:
-        TABLE.append((what, readable(measured), f"{other_name}: no answer in time", "-"))
-    else:
-        TABLE.append((what, readable(measured), f"{other_name}: {readable(other)}", f"{measured / other:.2g}"))
+def compare(what: str, measured: float, other: float | str, other_name: str) -> None:
+    """Add a row that holds nothing to a budget; `other` is a text if it failed."""
+    result, ratio = (other, "-") if isinstance(other, str) else (readable(other), f"{measured / other:.2g}")
+    TABLE.append((what, readable(measured), f"{other_name}: {result}", ratio))
 
 
 def print_table() -> None:
@@ -133,6 +131,10 @@ def bare_bash() -> Iterator[Callable[[], None]]:
         bash.stdout.close()
 
 
+class CouldNotMeasure(Exception):  # noqa: N818 - it may be what was to be found out
+    """What was measured failed; the message says how. To see more, give its script the same line by hand."""
+
+
 class Driven:
     """A process that measures in an environment of its own: tests/benchmarks/rivals/drive.py.
 
@@ -153,22 +155,20 @@ class Driven:
             text=True,
         )
 
-    def seconds_of_each(self, measurement: str, repetitions: int) -> list[float] | None:
-        """Return how long each repetition of a measurement took, or None if there was no answer in time."""
+    def seconds_of_each(self, measurement: str, repetitions: int) -> list[float]:
+        """Return how long each repetition of a measurement took.
+
+        Raises:
+            CouldNotMeasure: if it failed.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(f"{measurement} {repetitions}\n")
         self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        assert line, f"{self._process.args!r} ended: run it to see why, and give it the line '{measurement} 1'"
-        answer: list[float] | None = json.loads(line)
-        return answer
-
-    def seconds_of_one(self, measurement: str) -> float:
-        """Return how long a measurement took that is sure to have an answer."""
-        seconds = self.seconds_of_each(measurement, 1)
-        assert seconds is not None
-        return seconds[0]
+        answer = json.loads(self._process.stdout.readline() or '"it ended"')
+        if isinstance(answer, str):
+            raise CouldNotMeasure(answer)
+        return [float(seconds) for seconds in answer]
 
     def __enter__(self) -> Self:
         return self
