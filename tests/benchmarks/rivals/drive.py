@@ -15,11 +15,9 @@ import importlib
 import json
 import os
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 PATIENCE = 120
 """Seconds in which a command has to be done."""
@@ -56,10 +54,11 @@ class Mlgym(Contestant):
 
     async def start(self) -> None:
         from mlgym_core.interfaces import Mount, SandboxLayout
+        from mlgym_core.sandbox.scratch import scratch_folder
         from mlgym_core.sandbox.shell import Shell
 
-        self._folder = tempfile.TemporaryDirectory()
-        mounts = (Mount(Path(self._folder.name), "/workspace", writable=True),)
+        self._folder = scratch_folder("benchmark")
+        mounts = (Mount(self._folder, "/workspace", writable=True),)
         self._sandbox = self._class(SandboxLayout(mounts=mounts, working_directory="/workspace"))
         self._shell = Shell(self._sandbox)
         await self._shell.start()
@@ -71,9 +70,11 @@ class Mlgym(Contestant):
         return result.output.decode()
 
     async def stop(self) -> None:
+        from mlgym_core.sandbox.scratch import remove_scratch
+
         await self._shell.close()
         await self._sandbox.close()
-        self._folder.cleanup()
+        remove_scratch(self._folder)
 
 
 class WarmDocker(Mlgym):
@@ -83,7 +84,9 @@ class WarmDocker(Mlgym):
         super().__init__("docker")
 
     async def until_ready_to_start(self) -> None:
-        await asyncio.to_thread(importlib.import_module("mlgym_sandbox_docker.pool").wait_until_filled)
+        pool = importlib.import_module("mlgym_sandbox_docker.pool").own_pool()
+        if not await asyncio.to_thread(pool.wait_until_filled, PATIENCE):
+            raise TimeoutError
 
 
 class SweRex(Contestant):
