@@ -276,24 +276,36 @@ def times_of_copies(host: Host) -> TimesOfCopies:
 
 
 async def measure_copies(host: Host, tree: Path) -> TimesOfCopies:
-    """Measure with a fresh episode in each round: a second snapshot of the same files is another matter."""
+    """Return the medians of some rounds."""
+    rounds = [(*await one_snapshot_and_fork(host), one_bare_copy(tree)) for _ in range(ROUNDS_OF_COPIES)]
+    return TimesOfCopies(*map(statistics.median, zip(*rounds, strict=True)))
+
+
+async def one_snapshot_and_fork(host: Host) -> tuple[float, float]:
+    """Return how long both take in a fresh episode: a second snapshot of the same files is another matter.
+
+    A function of its own, since the files of a snapshot are deleted as soon as nothing refers to it any more.
+    """
+    async with await make_env("examples/number", host=host) as env:
+        await env.reset()
+        await env.step(WRITE_FILES)
+        started = time.perf_counter()
+        snapshot = await env.snapshot()
+        snapshot_taken = time.perf_counter()
+        twin = await env.fork(snapshot)
+        forked = time.perf_counter()
+        async with twin:
+            assert (await twin.step(CHECK_FILES))[0].text == f"{FILES}\n{FILES * 100_000}\n"
+    return snapshot_taken - started, forked - snapshot_taken
+
+
+def one_bare_copy(tree: Path) -> float:
+    """Return how long `cp -a` of the same files takes."""
     command = ["cp", "-a", "--", str(tree / "files"), str(tree / "copy")]
-    snapshot_times, fork_times, copy_times = [], [], []
-    for _ in range(ROUNDS_OF_COPIES):
-        async with await make_env("examples/number", host=host) as env:
-            await env.reset()
-            await env.step(WRITE_FILES)
-            started = time.perf_counter()
-            snapshot = await env.snapshot()
-            snapshot_times.append(time.perf_counter() - started)
-            started = time.perf_counter()
-            twin = await env.fork(snapshot)
-            fork_times.append(time.perf_counter() - started)
-            async with twin:
-                assert (await twin.step(CHECK_FILES))[0].text == f"{FILES}\n{FILES * 100_000}\n"
-        copy_times.append(seconds_of(functools.partial(subprocess.run, command, check=True)))
+    try:
+        return seconds_of(functools.partial(subprocess.run, command, check=True))
+    finally:
         remove_scratch(tree / "copy")
-    return TimesOfCopies(*map(statistics.median, (snapshot_times, fork_times, copy_times)))
 
 
 def test_snapshot(times_of_copies: TimesOfCopies) -> None:
