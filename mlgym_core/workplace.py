@@ -125,7 +125,10 @@ class Workplace:
         self._disk = DiskLimit(disk_bytes, self._folder, self._areas, self._shell, self._carried_bytes)
 
     def _mounts(self) -> tuple[Mount, ...]:
-        own = {area: tuple(layer.folder / area.name for layer in self._layers) for area in self._areas}
+        own = {
+            area: tuple(layer.folder / area.name for layer in self._layers if area.name in layer.filled)
+            for area in self._areas
+        }
         if not self._layered:
             own = dict.fromkeys(self._areas, ())
         if self._shows_public:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import subprocess
@@ -26,7 +27,6 @@ class Layer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._disk_bytes: int | None = None
         weakref.finalize(self, _remove_in, os.getpid(), folder)
 
     @classmethod
@@ -41,12 +41,15 @@ class Layer:
             remove_work_folder(folder / name)
         return layer
 
-    @property
+    @functools.cached_property
+    def filled(self) -> frozenset[str]:
+        """Names of the areas in which there is anything; the others need not be shown."""
+        return frozenset(name for name in AREAS if not is_empty([self.folder / name]))
+
+    @functools.cached_property
     def disk_bytes(self) -> int:
         """Size of its files on disk."""
-        if self._disk_bytes is None:
-            self._disk_bytes = disk_bytes([self.folder])
-        return self._disk_bytes
+        return disk_bytes([self.folder])
 
 
 def _remove_in(process_id: int, folder: Path) -> None:

@@ -97,7 +97,8 @@ def _hidden_folders() -> Iterator[str]:
                 found.update(path.resolve() for path in folder.glob(pattern) if path.is_dir())
         for path in sorted(found - standard_library):
             # A folder that holds the standard library cannot be hidden; what is private in it is listed apart.
-            if is_below(path, root) and not any(is_below(library, path) for library in standard_library):
+            holds_library = any(is_below(library, path) for library in standard_library)
+            if is_below(path, root) and not holds_library and any(path.iterdir()):
                 yield shown_as + str(path)[len(str(root)) :]
 
 
