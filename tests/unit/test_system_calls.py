@@ -49,7 +49,7 @@ def test_what_is_refused(machine: str, read: int, keyctl: int, mount: int, new_s
     assert outcome(machine, mount) == errno.EPERM
     for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK):
         assert outcome(machine, new_socket, family, 1, 0) == "allowed"
-    for family in map(int, (socket.AF_VSOCK, socket.AF_ALG, socket.AF_PACKET, 0xFFFF)):
+    for family in (socket.AF_VSOCK, socket.AF_ALG, socket.AF_PACKET):
         assert outcome(machine, new_socket, family, 1, 0) == errno.EAFNOSUPPORT
     assert outcome(machine, ioctl, 0, 0x5401) == "allowed"
     assert outcome(machine, ioctl, 0, 0x5412) == errno.EPERM
