@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mlgym_core import Env, make
+from mlgym_core import Env, Host, make
 
 pytestmark = pytest.mark.usefixtures("installed_examples")
 
@@ -74,6 +74,8 @@ def test_forks_begin_with_what_they_inherit(env: Env) -> None:
 
 
 def test_processor_time_is_limited(isolated_sandbox: str) -> None:
+    if "cpu" not in Host.installed().sandboxes.load(isolated_sandbox).limits():
+        pytest.skip(f"{isolated_sandbox} cannot limit processor time here")
     with make("examples/small", sandbox=isolated_sandbox, action_timeout=2) as env:
         env.reset()
         observation = env.step("while :; do :; done")[0]

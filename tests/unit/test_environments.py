@@ -124,8 +124,8 @@ def text(env: Env, command: str) -> str:
 @needs_bwrap
 @pytest.mark.usefixtures("installed_examples")
 def test_where_there_is_a_network_agents_may_add_packages(index: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PIP_INDEX_URL", index)
     with make("examples/network", sandbox="bwrap", action_timeout=120) as env:
+        monkeypatch.setenv("PIP_INDEX_URL", index)
         env.reset()
         for pip in ("pip", "python3 -m pip"):
             assert text(env, f"{pip} install --quiet {NAME} && echo installed").endswith("installed\n")
