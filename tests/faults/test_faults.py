@@ -2,33 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
-
 import pytest
+from inside import answers
 
-from mlgym_core import Env, make
-from mlgym_core.sandbox.bwrap import BwrapSandbox
-from mlgym_core.settings import cache_dir
-
-pytestmark = [
-    pytest.mark.usefixtures("installed_examples"),
-    pytest.mark.skipif(BwrapSandbox.unavailable_reason() is not None, reason="bwrap does not work here"),
-]
-
-
-@pytest.fixture
-def env() -> Iterator[Env]:
-    with make("examples/number", sandbox="bwrap", action_timeout=60, max_steps=100) as env:
-        env.reset()
-        yield env
-
-
-def answers(env: Env) -> bool:
-    return bool(env.step("echo $((6 * 7))")[0].text == "42\n")
+from mlgym_core import Env
 
 
 @pytest.mark.slow
@@ -86,57 +63,3 @@ def test_what_shells_stumble_over(env: Env, command: str, says: str) -> None:
     env.step("true")
     # The next command answers, in the same shell or in a new one that the agent was told of.
     assert env.step("/bin/echo $((6 * 7))")[0].text.endswith("42\n")
-
-
-@pytest.mark.parametrize("command", ["sleep 1000", "while :; do :; done", "yes > /dev/null"])
-def test_a_sandbox_that_is_killed_from_outside(env: Env, command: str) -> None:
-    env.step("echo 0.5 > answer.txt; x=5")
-    timer = threading.Timer(0.5, _kill_sandboxes_of_this_process)
-    timer.start()
-    observation = env.step(command)[0]
-    timer.join()
-    assert "[The shell ended. A new one was started in the workspace" in observation.text
-    assert env.step("cat answer.txt; echo [$x]")[0].text == "0.5\n[]\n"
-    env.step({"tool": "submit"})
-    assert env.result is not None
-    assert env.result.final == 0.75
-
-
-def test_a_sandbox_that_is_killed_between_commands(env: Env) -> None:
-    env.step("echo 0.5 > answer.txt")
-    _kill_sandboxes_of_this_process()
-    observation = env.step("cat answer.txt")[0]
-    assert "[The shell ended." in observation.text
-    assert env.step("cat answer.txt")[0].text == "0.5\n"
-
-
-def _kill_sandboxes_of_this_process() -> None:
-    for process_id in _processes(lambda arguments: b"bwrap" in arguments[0]):
-        os.kill(process_id, signal.SIGKILL)
-
-
-def _processes(wanted: Callable[[list[bytes]], bool]) -> list[int]:
-    found = []
-    own = f"{cache_dir()}/scratch/{os.getpid()}-".encode()
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                command = Path("/proc", entry, "cmdline").read_bytes()
-            except OSError:
-                continue
-            if own in command and wanted(command.split(b"\0")):
-                found.append(int(entry))
-    return found
-
-
-def test_nothing_is_left_after_all_this() -> None:
-    with make("examples/number", sandbox="bwrap") as env:
-        env.reset()
-        env.step("sleep 1000 & (setsid sleep 1000 &); nohup sleep 1000 > /dev/null 2>&1 &")
-        assert _processes(lambda arguments: True)
-        mounts = len(Path("/proc/self/mountinfo").read_text().splitlines())
-    assert _processes(lambda arguments: True) == []
-    assert len(Path("/proc/self/mountinfo").read_text().splitlines()) == mounts
-    assert list((cache_dir() / "scratch").glob(f"{os.getpid()}-*/episode-*")) == []
-    groups = [path for path in Path("/sys/fs/cgroup").glob("*/**/mlgym-*") if f"mlgym-{os.getpid()}-" in path.name]
-    assert groups == []

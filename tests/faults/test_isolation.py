@@ -7,37 +7,14 @@ import socket
 import subprocess
 import sys
 import sysconfig
-import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from inside import output, python
 
 import mlgym_core
-from mlgym_core import Env, make
-from mlgym_core.sandbox.bwrap import BwrapSandbox
+from mlgym_core import Env
 from mlgym_core.settings import cache_dir
-
-pytestmark = [
-    pytest.mark.usefixtures("installed_examples"),
-    pytest.mark.skipif(BwrapSandbox.unavailable_reason() is not None, reason="bwrap does not work here"),
-]
-
-
-@pytest.fixture
-def env(monkeypatch: pytest.MonkeyPatch) -> Iterator[Env]:
-    monkeypatch.setenv("EXAMPLE_API_KEY", "canary-4711")
-    with make("examples/number", sandbox="bwrap", action_timeout=60) as env:
-        env.reset()
-        yield env
-
-
-def output(env: Env, command: str) -> str:
-    return str(env.step(command)[0].text)
-
-
-def python(env: Env, source: str) -> str:
-    return output(env, f"python3 - <<'END'\n{textwrap.dedent(source)}\nEND")
 
 
 def test_an_ordinary_user_without_privileges(env: Env) -> None:
@@ -49,26 +26,21 @@ def test_an_ordinary_user_without_privileges(env: Env) -> None:
 
 def test_the_host_is_not_there(env: Env, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("canary-4712")
-    places = [Path.home(), Path.cwd(), tmp_path, Path(mlgym_core.__file__).parent, cache_dir(), Path(sys.prefix)]
-    places += [
-        Path("/root"),
-        Path("/var"),
-        Path("/etc/shadow"),
-        Path("/etc/ssh"),
-        Path("/run"),
-        Path("/boot"),
-        Path("/sys"),
-    ]
-    for place in places:
+    for place in (Path.home(), Path.cwd(), tmp_path, Path(mlgym_core.__file__).parent, cache_dir(), Path(sys.prefix)):
         assert output(env, f"ls -A '{place}' 2>/dev/null").strip() == "", place
     assert output(env, "ls -A /home").split() == ["agent"]
 
 
+@pytest.mark.parametrize("isolated_sandbox", ["bwrap"], indirect=True)
+def test_the_system_is_what_a_program_needs_and_no_more(env: Env) -> None:
+    # An image has folders of its own by these names; what it holds is in test_the_host_is_not_there.
+    for place in ("/root", "/var", "/etc/shadow", "/etc/ssh", "/run", "/boot", "/sys"):
+        assert output(env, f"ls -A '{place}' 2>/dev/null").strip() == "", place
+
+
 def test_no_folder_of_packages_of_the_host(env: Env) -> None:
-    found = output(
-        env, "find / -xdev -name 'mlgym*' -not -path '/proc/*' 2>/dev/null; find / -name 'example_tasks*' 2>/dev/null"
-    )
-    assert found == ""
+    names = "-name 'mlgym?*' -o -name 'example_tasks*' -o -name 'example_plugin*'"
+    assert output(env, f"find / \\( -path /proc -o -path /sys \\) -prune -o \\( {names} \\) -print 2>/dev/null") == ""
     for name in ("purelib", "platlib"):
         folder = sysconfig.get_path(name)
         assert output(env, f"ls -A '{folder}' 2>/dev/null") == ""
@@ -83,27 +55,30 @@ def test_the_private_files_are_nowhere(env: Env) -> None:
 
 
 def test_nothing_but_the_workspace_home_and_tmp_is_writable(env: Env) -> None:
-    for folder in (
-        "/",
-        "/usr",
-        "/usr/bin",
-        "/usr/lib",
-        "/etc",
-        "/opt",
-        "/opt/environment",
-        "/opt/python/lib",
-        "/home",
-        "/dev",
-        "/proc",
-        "/proc/sys/kernel",
-    ):
-        assert "written" not in output(env, f"touch {folder}/probe 2>/dev/null && echo written"), folder
+    # Looking at every folder there is, and trying: what a permission bit says need not be what the kernel does.
+    found = python(
+        env,
+        """
+        import os
+        for folder, folders, files in os.walk("/"):
+            if folder == "/":
+                folders.remove("proc")
+            try:
+                os.open(os.path.join(folder, "probe"), os.O_CREAT | os.O_WRONLY)
+                print(folder)
+            except OSError:
+                pass
+        """,
+    )
+    assert set(found.splitlines()) <= {"/workspace", "/home/agent", "/tmp", "/dev/shm", "/dev/mqueue"}
     for folder in ("/workspace", "/home/agent", "/tmp", "/dev/shm"):
         assert output(env, f"touch {folder}/probe && echo written") == "written\n"
+    for folder in ("/proc", "/proc/sys/kernel", "/proc/self", "/proc/1"):
+        assert "written" not in output(env, f"touch {folder}/probe 2>/dev/null && echo written"), folder
 
 
 def test_interpreter_and_system_files_cannot_be_changed(env: Env) -> None:
-    for path in ("/bin/bash", "$(readlink -f $(which python3))", "/etc/passwd", "/opt/environment/pyvenv.cfg"):
+    for path in ("/bin/bash", "$(readlink -f $(which python3))", "/etc/passwd", "$(which python3)"):
         assert "changed" not in output(env, f"(echo x >> {path}) 2>/dev/null && echo changed"), path
         assert "changed" not in output(env, f"chmod 777 {path} 2>/dev/null && echo changed"), path
 
@@ -189,6 +164,13 @@ def test_no_descriptor_of_the_host_is_inherited(env: Env) -> None:
         assert target.startswith(("pipe:", "/dev/null", "/proc/", "/dev/pts")), target
 
 
+def test_no_socket_of_the_host_is_inherited(env: Env) -> None:
+    # None is open, in any process whose descriptors can be seen, and none that others listen on can be found.
+    assert output(env, "ls -l /proc/*/fd 2>/dev/null | grep socket:") == ""
+    listening = output(env, "tail -qn +2 /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/unix 2>/dev/null")
+    assert listening == ""
+
+
 def test_no_new_namespaces_and_no_set_user_id(env: Env) -> None:
     assert "inside" not in output(env, "unshare -Ur echo inside 2>/dev/null")
     assert "inside" not in output(env, "unshare -r echo inside 2>/dev/null")
@@ -197,6 +179,7 @@ def test_no_new_namespaces_and_no_set_user_id(env: Env) -> None:
         assert "root" not in output(env, f"{program} -c id 2>/dev/null | grep -o 'uid=0(root)'")
 
 
+@pytest.mark.parametrize("isolated_sandbox", ["bwrap"], indirect=True)
 def test_packages_cannot_be_added(env: Env) -> None:
     for command in ("pip install six", "pip3 install --user six"):
         observation = env.step(command)[0]
@@ -210,24 +193,8 @@ def test_packages_cannot_be_added(env: Env) -> None:
 def test_devices_cannot_be_made(env: Env) -> None:
     assert "made" not in output(env, "mknod /workspace/disk b 8 0 2>/dev/null && echo made")
     assert "made" not in output(env, "mknod /tmp/kmem c 1 1 2>/dev/null && echo made")
-    assert output(env, "ls /dev | tr '\\n' ' '").split() == (
-        [
-            "core",
-            "fd",
-            "full",
-            "null",
-            "ptmx",
-            "pts",
-            "random",
-            "shm",
-            "stderr",
-            "stdin",
-            "stdout",
-            "tty",
-            "urandom",
-            "zero",
-        ]
-    )
+    usual = "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
+    assert set(output(env, "ls -A /dev").split()) <= set(usual.split())
 
 
 def test_mounts_cannot_be_changed(env: Env) -> None:
@@ -256,14 +223,6 @@ def test_the_terminal_cannot_be_typed_into(env: Env) -> None:
         """,
     )
     assert answer.split() == ["refused", "refused"]
-
-
-def test_a_fork_bomb_is_contained(env: Env) -> None:
-    observation = env.step("bomb() { bomb | bomb & }; timeout 3 bash -c 'f() { f | f & }; f' ; sleep 1; echo over")[0]
-    assert "over" in observation.text or observation.timed_out
-    assert output(env, "echo here").endswith("here\n")
-    # The machine has gone on working all the time.
-    assert subprocess.run(["true"], check=False).returncode == 0
 
 
 def test_file_tools_do_not_reach_the_host(env: Env, tmp_path: Path) -> None:

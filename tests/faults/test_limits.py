@@ -7,21 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from mlgym_core import Env, make
-from mlgym_core.sandbox.bwrap import BwrapSandbox
 from mlgym_core.sandbox.control_groups import usable_controllers
 
-pytestmark = [
-    pytest.mark.usefixtures("installed_examples"),
-    pytest.mark.skipif(BwrapSandbox.unavailable_reason() is not None, reason="bwrap does not work here"),
-]
-
 HOARD = "python3 -c 'hoard = [bytearray(1 << 20) for _ in range(2000)]; print(\"got it\")'"
-CROWD = "for n in $(seq 100); do sleep 5 & done 2>&1 | tail -n 3"
+CROWD = "for n in $(seq 100); do sleep 3 & done 2>&1 | tail -n 3"
 
 
 @pytest.fixture
-def env() -> Iterator[Env]:
-    with make("examples/small", sandbox="bwrap", action_timeout=60) as env:
+def env(isolated_sandbox: str, installed_examples: object) -> Iterator[Env]:
+    """An episode with little memory and few processes."""
+    with make("examples/small", sandbox=isolated_sandbox, action_timeout=60) as env:
         env.reset()
         yield env
 
@@ -39,7 +34,10 @@ def test_memory_is_limited(env: Env) -> None:
     assert env.step("echo here")[0].text == "here\n"
 
 
-def test_files_in_memory_are_limited(env: Env) -> None:
+def test_files_in_memory_are_limited(env: Env, isolated_sandbox: str, request: pytest.FixtureRequest) -> None:
+    if isolated_sandbox == "docker":
+        reason = "The files outlive the shell that was ended, and leave no memory for another in the same container."
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     observation = env.step("head -c 1G /dev/zero > /dev/shm/hoard")[0]
     assert "No space left on device" in observation.text or "[The memory limit" in observation.text
     assert env.step("rm -f /dev/shm/hoard; echo here")[0].text.endswith("here\n")
@@ -49,5 +47,5 @@ def test_files_in_memory_are_limited(env: Env) -> None:
 def test_processes_are_limited(env: Env) -> None:
     observation = env.step(f"({CROWD}; false)")[0]
     assert "Resource temporarily unavailable" in observation.text or "[The limit of 40 processes" in observation.text
-    env.step("kill $(jobs -p) 2>/dev/null; sleep 6; true")
+    env.step("kill $(jobs -p) 2>/dev/null; sleep 4; true")
     assert env.step("echo here | cat")[0].text.endswith("here\n")
