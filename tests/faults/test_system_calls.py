@@ -15,7 +15,10 @@ from inside import output
 
 from mlgym_core import make
 
-pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="the calls have other numbers there")
+pytestmark = [
+    pytest.mark.skipif(platform.machine() != "x86_64", reason="the calls have other numbers there"),
+    pytest.mark.xdist_group("system-calls"),  # so that they are made once
+]
 
 Answers = dict[str, str]
 
