@@ -17,7 +17,7 @@ from mlgym_core import Env, make
 @pytest.fixture
 def action_timeout() -> float:
     """Some attacks leave the shell without an answer; none of the others takes this long."""
-    return 10.0
+    return 5.0
 
 
 SUBMIT = {"tool": "submit"}

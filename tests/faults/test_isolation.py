@@ -450,9 +450,7 @@ def test_files_of_the_kernel_that_say_too_much(
 ) -> None:
     if isolated_sandbox == "bwrap" and name in KERNEL_FILES_SHOWN and readable(Path("/proc", name)):
         # Their owner may read them whatever his capabilities, and if the runner is root that is the agent.
-        request.applymarker(
-            pytest.mark.xfail(strict=True, reason="bwrap shows it, as it shows all that is the runner's")
-        )
+        request.applymarker(pytest.mark.xfail(strict=True, reason="bwrap shows what is the runner's"))
     assert output(env, f"timeout 5 head -c1 /proc/{name} 2>/dev/null | wc -c") == "0\n"
 
 

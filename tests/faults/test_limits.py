@@ -13,7 +13,7 @@ from mlgym_core.sandbox.control_groups import usable_controllers
 from mlgym_core.sandbox.pipes import run_process
 
 HOARD = "python3 -c 'hoard = [bytearray(1 << 20) for _ in range(2000)]; print(\"got it\")'"
-CROWD = "for n in $(seq 100); do sleep 3 & done 2>&1 | tail -n 3"
+CROWD = 'python3 -c \'import subprocess; [subprocess.Popen(["sleep", "2"]) for _ in range(100)]\' 2>&1 | tail -n 3'
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def test_files_in_memory_are_limited(env: Env, isolated_sandbox: str, request: p
 def test_processes_are_limited(env: Env) -> None:
     observation = env.step(f"({CROWD}; false)")[0]
     assert "Resource temporarily unavailable" in observation.text or "[The limit of 40 processes" in observation.text
-    env.step("kill $(jobs -p) 2>/dev/null; sleep 4; true")
+    env.step("kill $(jobs -p) 2>/dev/null; sleep 3; true")
     assert env.step("echo here | cat")[0].text.endswith("here\n")
 
 
@@ -64,7 +64,7 @@ BOMBS = {
 @pytest.mark.skipif("pids" not in usable_controllers(), reason="processes are not limited for root here")
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=[name.replace(" ", "-") for name in BOMBS])
 def test_a_fork_bomb_is_contained(isolated_sandbox: str, installed_examples: object, bomb: str) -> None:
-    with make("examples/small", sandbox=isolated_sandbox, action_timeout=3) as env:
+    with make("examples/small", sandbox=isolated_sandbox, action_timeout=2) as env:
         env.reset()
         env.step(bomb)
         # Whatever the bomb says meanwhile. A command that is ended at its limit takes the bomb with it.

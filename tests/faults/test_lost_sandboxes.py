@@ -144,7 +144,6 @@ def test_the_groups_of_a_killed_sandbox_go_with_it(
         env.reset()
         output(env, "(python3 -c 'import time; x = b\"x\" * (1 << 30); time.sleep(1000)' > /dev/null 2>&1 &); sleep 1")
         assert kill_sandboxes(isolated_sandbox, os.getpid()) > 0
-        env.step("true")
     found = control_groups(os.getpid())
     remove_empty(found)
     assert found == []
