@@ -88,15 +88,17 @@ class EngineSandbox(Sandbox):
     def _start(self, container: Container, execution: str, descriptors: Sequence[int]) -> EngineProcess:
         import docker
 
+        connection = None
         try:
             connection = _start_execution(container.engine, execution)
             pid = _wait_for_start(container.engine, execution)
-        except docker.errors.APIError as error:
+        except (docker.errors.APIError, _NotStartedError) as error:
             # Such as a container whose processes have used up its limits, which is nobody's fault but theirs.
             if not _exists(container.first_process):
                 raise as_sandbox_error(container.engine, "A process could not be started", error) from error
+            said = str(getattr(error, "explanation", "")) if connection is None else _last_words(connection)
             with contextlib.suppress(OSError):
-                os.write(descriptors[2], f"The process could not be started: {error.explanation}\n".encode()[:4000])
+                os.write(descriptors[2], f"The process could not be started: {said}\n".encode()[:4000])
             return EngineProcess(container, execution, 0, self._processes)
         except (docker.errors.DockerException, OSError) as error:
             raise as_sandbox_error(container.engine, "A process could not be started", error) from error
@@ -192,6 +194,7 @@ class EngineProcess(ProcessTree):
         self._siblings = list(siblings)
         self._connection = connection
         self._owner = os.getpid()
+        self._killed = False
         self._status: int | None = None if root else _CANNOT_BE_STARTED
 
     @property
@@ -235,10 +238,12 @@ class EngineProcess(ProcessTree):
         self.kill_descendants(since=0)  # what it started meanwhile
 
     async def kill(self) -> None:
-        if self._owner != os.getpid():
+        if self._owner != os.getpid() or self._killed:
             return
-        if not self.has_ended:
-            self.end()
+        self._killed = True
+        # What it started goes even if it has ended itself, as a shell does whose input ends; later kills would end
+        # what others have started since.
+        self.end()
         await self._wait_for_exit()
         self._disconnect()
 
@@ -289,6 +294,10 @@ class EngineProcess(ProcessTree):
         return -number if number in set(signal.Signals) else status
 
 
+class _NotStartedError(Exception):
+    """The engine tried, and could not start a process."""
+
+
 def _exists(pid: int) -> bool:
     try:
         stat = Path("/proc", str(pid), "stat").read_bytes()
@@ -307,11 +316,22 @@ def _start_execution(engine: Engine, execution: str) -> socket.socket | None:
     return open_stream(engine.socket_path, request, {"Detach": False, "Tty": False})
 
 
+def _last_words(connection: socket.socket) -> str:
+    """Return what an engine says of a process that it could not start, and close the connection."""
+    with connection:
+        connection.settimeout(_END_SECONDS)
+        with contextlib.suppress(OSError):
+            return connection.recv(4000).decode("utf-8", "backslashreplace").strip()
+    return ""
+
+
 def _wait_for_start(engine: Engine, execution: str) -> int:
     """Wait until a process runs, and return its id on this machine."""
     limit = time.monotonic() + _START_SECONDS
     pause = 0.002
     while not (details := engine.client.api.exec_inspect(execution))["Pid"]:
+        if details["ExitCode"]:
+            raise _NotStartedError
         if time.monotonic() > limit:
             raise SandboxError(f"The container engine did not start a process within {_START_SECONDS:g} s.")
         time.sleep(pause)
