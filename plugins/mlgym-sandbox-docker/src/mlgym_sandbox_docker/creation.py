@@ -21,6 +21,7 @@ _IDLE_PROGRAM = "/bin/cat"
 """It waits for the end of its input, which is a connection that this process holds: the engine ends the container as
 soon as this process is gone, however it ended."""
 _TEMPORARY = "/tmp"  # noqa: S108 - a path of the sandbox
+_PODMAN_FOLDERS = ("/run", "/var/tmp")  # noqa: S108
 _NANO = 10**9
 
 
@@ -42,7 +43,7 @@ def creation_request(
     host = engine.client.api.create_host_config(
         mounts=mounts,
         network_mode="bridge" if layout.network else "none",
-        tmpfs=_temporary_folders(image, layout),
+        tmpfs=_temporary_folders(engine, image, layout),
         shm_size=layout.temporary_bytes,
         **_limits(layout.resources or Resources()),
         **_devices(devices),
@@ -67,11 +68,15 @@ def creation_request(
     }
 
 
-def _temporary_folders(image: Image, layout: SandboxLayout) -> dict[str, str]:
+def _temporary_folders(engine: Engine, image: Image, layout: SandboxLayout) -> dict[str, str]:
     """Return the folders in memory, limited in size: `/tmp`, and what would be a volume without any limit."""
     targets = {mount.target for mount in layout.mounts}
     options = f"rw,exec,nosuid,nodev,mode=1777,size={layout.temporary_bytes}"
-    return {folder: options for folder in (_TEMPORARY, *image.volumes) if folder not in targets}
+    folders = dict.fromkeys((_TEMPORARY, *image.volumes), options)
+    if engine.name == "podman":
+        # Where the root is read-only, it puts folders in memory there, of any size.
+        folders |= dict.fromkeys(_PODMAN_FOLDERS, "ro,noexec,nosuid,nodev")
+    return {folder: options for folder, options in folders.items() if folder not in targets}
 
 
 def _limits(resources: Resources) -> dict[str, Any]:

@@ -171,7 +171,7 @@ def remove_abandoned(engine: Engine) -> Mapping[str, int]:
             with contextlib.suppress(docker.errors.APIError):  # the engine, or another process, is at it
                 api.remove_container(container["Id"], force=True, v=True)
                 containers += 1
-    for image in api.images(all=True, filters={"label": f"{LABEL}=1", "dangling": True}):
+    for image in api.images(filters={"label": f"{LABEL}=1", "dangling": True}):
         if is_gone((image.get("Labels") or {}).get(BUILDER_LABEL, "")):
             with contextlib.suppress(docker.errors.APIError):  # something is made of it
                 api.remove_image(image["Id"])

@@ -62,7 +62,8 @@ def _ask(engine: Engine, image_id: str) -> int:
     api = engine.client.api
     container = ""
     try:
-        host = api.create_host_config(network_mode="none", **hardened(engine))
+        # A first process of the engine's own would hide that the program is not there.
+        host = api.create_host_config(network_mode="none", **{**hardened(engine), "init": False})
         created = api.create_container_from_config(
             {
                 "Image": image_id,

@@ -37,6 +37,7 @@ class EngineSandbox(Sandbox):
         super().__init__(layout)
         self._container: Container | None = None
         self._processes: list[EngineProcess] = []
+        self._has_leader = False
         self._lock = threading.Lock()
 
     @classmethod
@@ -84,8 +85,9 @@ class EngineSandbox(Sandbox):
         try:
             with self._lock:
                 process = self._start(command, descriptors)
-                if leader and self._container is not None:
-                    # Helpers will follow: whatever reads and writes files.
+                self._has_leader |= leader
+                if self._has_leader and self._container is not None:
+                    # Helpers will follow: whatever reads and writes files for the agent.
                     self._container.start_ahead()
                 return process
         finally:
