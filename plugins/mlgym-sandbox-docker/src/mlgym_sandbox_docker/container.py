@@ -28,7 +28,7 @@ from mlgym_sandbox_docker.folders import (
     process_user,
     put_in_place,
 )
-from mlgym_sandbox_docker.gpus import GpuLease
+from mlgym_sandbox_docker.gpus import GpuLease, has_devices
 from mlgym_sandbox_docker.image import provide_image
 from mlgym_sandbox_docker.owners import is_alive, start_time
 from mlgym_sandbox_docker.stream import open_stream
@@ -114,6 +114,11 @@ class Container:
                 raise SandboxError(
                     "The processes of containers cannot be seen here: the engine runs in a virtual machine, or mlgym "
                     "in a container. Run mlgym on the machine of the engine itself."
+                )
+            if self._lease is not None and not has_devices(self.first_process):
+                raise SandboxError(
+                    f"The {engine.title} engine gave the container no GPU. Install the NVIDIA Container Toolkit and "
+                    "set the engine up for it."
                 )
             self._started = start_time(self.first_process)
         except BaseException as error:
