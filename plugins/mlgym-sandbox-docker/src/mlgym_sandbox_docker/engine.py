@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,6 +108,10 @@ def find_engine(name: EngineName) -> Engine | Unreachable:
             reasons.append(f"there is no {path}")
             continue
         try:
+            # The SDK would leave the socket open if nothing listens.
+            with socket.socket(socket.AF_UNIX) as attempt:
+                attempt.settimeout(_PROBE_SECONDS)
+                attempt.connect(path)
             # Making it asks the engine for its version.
             client = docker.DockerClient(base_url=address, timeout=_PROBE_SECONDS, max_pool_size=_POOL_SIZE)
         except (docker.errors.DockerException, OSError) as error:
