@@ -232,11 +232,10 @@ def test_what_lost_runners_left_is_removed(
     labels = {"mlgym": "1", "mlgym.builder": lost}
     list(engine.client.api.build(path=str(tmp_path), labels=labels, network_mode="none", rm=True))
     unfinished = {"label": f"mlgym.builder={lost}"}
-    assert len(engine.client.api.images(filters=unfinished)) == 1
     try:
         removed = sandbox_class.remove_abandoned()
-        assert removed["containers"] >= 1
-        assert removed["images"] >= 1
+        # How many there were is not certain: other processes that use the engine look for them, too.
+        assert set(removed) == {"containers", "images"}
         assert containers_of(lost) == []
         assert engine.client.api.images(filters=unfinished) == []
         assert len(containers_of()) == 1

@@ -51,7 +51,9 @@ class OwnEngine:
         # One that was killed leaves them, and the numbers may be those of other processes by now.
         for file in ("pid", "run/containerd/containerd.pid"):
             (self.folder / file).unlink(missing_ok=True)
-        command = ["dockerd", "--host", self.address, "--bridge=none", "--iptables=false", "--ip6tables=false"]
+        # In a network of its own: an engine without a bridge deletes the one that it finds, which is another engine's.
+        command = ["unshare", "--net", "dockerd", "--host", self.address]
+        command += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
         command += ["--data-root", str(self.folder / "data"), "--exec-root", str(self.folder / "run")]
         command += ["--pidfile", str(self.folder / "pid"), "--containerd-namespace", f"mlgym-{os.getpid()}"]
         with (self.folder / "log").open("ab") as log:
