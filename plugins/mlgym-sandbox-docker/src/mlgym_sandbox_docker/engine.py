@@ -6,7 +6,7 @@ import contextlib
 import os
 import resource
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +21,7 @@ EngineName = Literal["docker", "podman"]
 _PROBE_SECONDS = 2
 _REQUEST_SECONDS = 120
 _POOL_SIZE = 64
+_LISTING_ATTEMPTS = 5
 _WORDS = {
     "docker": "Start Docker, or set DOCKER_HOST to the address of its socket (unix://…)",
     "podman": "Start its service with 'podman system service --time=0', or set CONTAINER_HOST to its socket (unix://…)",
@@ -168,20 +169,36 @@ def remove_abandoned(engine: Engine) -> Mapping[str, int]:
     import docker
 
     api = engine.client.api
-    left_behind = _left_behind.pop(engine.name, set())
+    left_behind = _left_behind.setdefault(engine.name, set())
     containers = images = 0
-    for container in api.containers(all=True, filters={"label": f"{LABEL}=1"}):
+    for container in _listed(api.containers, all=True, filters={"label": f"{LABEL}=1"}):
         names = {name.removeprefix("/") for name in container["Names"] or ()}
         if names & left_behind or is_gone(container["Labels"].get(OWNER_LABEL, "")):
             with contextlib.suppress(docker.errors.APIError):  # the engine, or another process, is at it
                 api.remove_container(container["Id"], force=True, v=True)
                 containers += 1
-    for image in api.images(filters={"label": f"{LABEL}=1", "dangling": True}):
+            left_behind -= names
+    for image in unfinished_images(engine):
         if is_gone((image.get("Labels") or {}).get(BUILDER_LABEL, "")):
             with contextlib.suppress(docker.errors.APIError):  # something is made of it
                 api.remove_image(image["Id"])
                 images += 1
     return {"containers": containers, "images": images}
+
+
+def unfinished_images(engine: Engine) -> list[Mapping[str, Any]]:
+    """Return the images without a name that builds of mlgym made."""
+    return _listed(engine.client.api.images, filters={"label": f"{LABEL}=1", "dangling": True})
+
+
+def _listed(listing: Callable[..., list[Mapping[str, Any]]], **options: Any) -> list[Mapping[str, Any]]:
+    """Return what an engine lists. Podman fails at it if something is removed meanwhile."""
+    import docker
+
+    for _ in range(_LISTING_ATTEMPTS):
+        with contextlib.suppress(docker.errors.APIError):
+            return listing(**options)
+    return []
 
 
 def hardened(engine: Engine) -> dict[str, Any]:

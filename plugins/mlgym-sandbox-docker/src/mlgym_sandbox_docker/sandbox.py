@@ -55,8 +55,16 @@ class EngineSandbox(Sandbox):
 
     @classmethod
     def remove_abandoned(cls) -> Mapping[str, int]:
+        import docker
+
         engine = find_engine(cls.engine_name)
-        return {} if isinstance(engine, Unreachable) else engines.remove_abandoned(engine)
+        if isinstance(engine, Unreachable):
+            return {}
+        try:
+            return engines.remove_abandoned(engine)
+        except (docker.errors.DockerException, OSError):
+            engines.forget_engine(engine)
+            return {}
 
     @property
     def python(self) -> tuple[str, ...]:
