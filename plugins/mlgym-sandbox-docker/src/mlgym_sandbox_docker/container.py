@@ -1,46 +1,85 @@
-"""One container: its settings, its start, its end."""
+"""One container: its start, the processes in it, its end."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import resource
+import secrets
 import socket
-import stat
-from collections.abc import Iterator
+import time
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mlgym_core.errors import SandboxError
 from mlgym_core.interfaces import SandboxLayout
-from mlgym_core.settings import cache_dir
-from mlgym_core.specs import Resources
-from mlgym_sandbox_docker.descriptors import HANDOVER, DescriptorSender
-from mlgym_sandbox_docker.engine import Engine, forget_engine
-from mlgym_sandbox_docker.gpus import GpuLease
+from mlgym_core.sandbox.scratch import remove_scratch
+from mlgym_sandbox_docker.counters import limit_counters, read_counters
+from mlgym_sandbox_docker.creation import creation_request
+from mlgym_sandbox_docker.descriptors import RECEIVER, Connection, DescriptorSender
+from mlgym_sandbox_docker.engine import Engine, as_sandbox_error, remove_container
+from mlgym_sandbox_docker.folders import (
+    forget_shown,
+    hand_over,
+    identity,
+    note_shown,
+    process_user,
+    put_in_place,
+)
+from mlgym_sandbox_docker.gpus import GpuLease, has_devices
 from mlgym_sandbox_docker.image import provide_image
-from mlgym_sandbox_docker.owners import LABEL, OWNER_LABEL, own_identity
+from mlgym_sandbox_docker.owners import is_alive, start_time
 from mlgym_sandbox_docker.stream import open_stream
 
-PACKAGES = "/opt/packages"
-"""Where the layout's packages appear."""
-_ORDINARY_USER = 1000
-_IDLE_USER = "65534:65534"
-"""The first processes of a container belong to somebody else, so that its other processes cannot end them."""
-_IDLE_PROGRAM = "/bin/cat"
-"""It waits for the end of its input, which is a connection that this process holds: the engine ends the container as
-soon as this process is gone, however it ended."""
-_TEMPORARY = "/tmp"  # noqa: S108 - a path of the sandbox
-_SHARED_MEMORY = "/dev/shm"  # noqa: S108
+_START_SECONDS = 30.0
+_ANSWER_SECONDS = 10.0
+_THREADS = 4
+_executor: tuple[int, ThreadPoolExecutor] | None = None
+_containers: weakref.WeakSet[Container] = weakref.WeakSet()
 
 
-def process_user() -> tuple[int, int]:
-    """Return user and group of a container's processes: ours, so that files stay ours, unless we are root."""
-    return (os.getuid(), os.getgid()) if os.getuid() != 0 else (_ORDINARY_USER, _ORDINARY_USER)
+class ContainerGoneError(Exception):
+    """A container was ended from outside."""
+
+
+class NotStartedError(Exception):
+    """The engine could not start a process in a container that runs, such as one that has used up its limits."""
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A process in a container that waits to become another.
+
+    Attributes:
+        execution: The engine's id of it.
+        process_id: On this machine.
+        started: What tells it from a later process with the same id.
+        connection: Through which it is told; None if it ended first.
+        stream: What must stay open as long as the process is of interest.
+    """
+
+    execution: str
+    process_id: int
+    started: str
+    connection: Connection | None
+    stream: socket.socket | None
+
+    def close(self) -> None:
+        """Let go of it."""
+        for end in (self.connection, self.stream):
+            if end is not None:
+                end.close()
 
 
 class Container:
     """A running container with a layout. All methods block.
+
+    Attributes:
+        name: By which the engine knows it.
+        first_process: Id on this machine of the process that is number 1 in it.
+        leftovers: Folders that are deleted with it.
 
     Raises:
         SandboxError: if it cannot be started.
@@ -48,209 +87,248 @@ class Container:
 
     def __init__(self, engine: Engine, layout: SandboxLayout) -> None:
         self.engine = engine
-        self._folders = _identities(layout)
+        # Chosen here, so that it can be removed even if the engine's answer never came.
+        self.name = f"mlgym-{secrets.token_hex(8)}"
+        self.leftovers: list[Path] = []
+        self._layout = layout
+        self._shown = [identity(mount.source) for mount in layout.mounts]
         self._owner = os.getpid()
         self._lease: GpuLease | None = None
-        self.descriptors = DescriptorSender()
         self._alive: socket.socket | None = None
-        self.id = ""
-        resources = layout.resources or Resources()
+        self._ahead: Future[Receiver] | None = None
+        self._is_removed = False
+        self._descriptors = DescriptorSender()
+        note_shown(self._shown)
+        _containers.add(self)
+        gpus = 0 if layout.resources is None else layout.resources.gpus
         try:
-            if resources.gpus > 0:
-                self._lease = GpuLease(resources.gpus)
-            _hand_over(layout)
-            self.id = self._create(layout, resources)
-            self._alive = open_stream(engine.socket_path, engine.path(f"/containers/{self.id}/attach?stream=1&stdin=1"))
-            engine.client.api.start(self.id)
-            self.first_process: int = engine.client.api.inspect_container(self.id)["State"]["Pid"]
+            if gpus > 0:
+                self._lease = GpuLease(gpus)
+            hand_over(layout.mounts)
+            self._create(layout)
+            request = engine.path(f"/containers/{self.name}/attach?stream=1&stdin=1")
+            self._alive = open_stream(engine.socket_path, request)
+            engine.client.api.start(self.name)
+            self.first_process: int = engine.client.api.inspect_container(self.name)["State"]["Pid"]
             if not _is_first_in_namespace(self.first_process):
                 raise SandboxError(
                     "The processes of containers cannot be seen here: the engine runs in a virtual machine, or mlgym "
                     "in a container. Run mlgym on the machine of the engine itself."
                 )
+            if self._lease is not None and not has_devices(self.first_process):
+                raise SandboxError(
+                    f"The {engine.title} engine gave the container no GPU. Install the NVIDIA Container Toolkit and "
+                    "set the engine up for it."
+                )
+            self._started = start_time(self.first_process)
         except BaseException as error:
             self.remove()
             if isinstance(error, SandboxError):
                 raise
             raise as_sandbox_error(engine, "A container could not be started", error) from error
+        self._counters = limit_counters(self.first_process)
 
-    def _create(self, layout: SandboxLayout, resources: Resources) -> str:
-        from docker.types import DeviceRequest, Mount as BindMount, Ulimit
+    def _create(self, layout: SandboxLayout) -> None:
+        import docker
 
-        image = provide_image(self.engine)
-        mounts = [
-            BindMount(mount.target, str(mount.source), type="bind", read_only=not mount.writable)
-            for mount in layout.mounts
-        ]
-        mounts.append(BindMount(HANDOVER, str(self.descriptors.folder), type="bind", read_only=True))
-        if layout.packages is not None:
-            mounts.append(BindMount(PACKAGES, str(layout.packages), type="bind", read_only=True))
-        targets = {mount.target for mount in layout.mounts}
-        options: dict[str, Any] = {
-            "cap_drop": ["ALL"],
-            "init": True,
-            "ipc_mode": "private",
-            "log_config": {"type": "none"},
-            "mounts": mounts,
-            "network_mode": "bridge" if layout.network else "none",
-            "read_only": True,
-            "security_opt": ["no-new-privileges"],
-            "shm_size": layout.temporary_bytes,
-        }
-        if _TEMPORARY not in targets:
-            options["tmpfs"] = {_TEMPORARY: f"rw,exec,nosuid,nodev,mode=1777,size={layout.temporary_bytes}"}
-        if resources.memory_bytes is not None:
-            options |= {"mem_limit": resources.memory_bytes, "memswap_limit": resources.memory_bytes}
-        if resources.processes is not None:
-            options["pids_limit"] = resources.processes
-        if self._lease is not None:
-            options["device_requests"] = [DeviceRequest(device_ids=self._lease.devices, capabilities=[["gpu"]])]
-        if self.engine.name == "podman":
-            # Its own defaults may be more than its service is allowed to hand down, and then nothing starts.
-            files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-            processes = min(resource.getrlimit(resource.RLIMIT_NPROC)[1], _largest_process_id())
-            options["ulimits"] = [
-                Ulimit(name=name, soft=limit, hard=limit) for name, limit in (("nofile", files), ("nproc", processes))
-            ]
         api = self.engine.client.api
-        host = api.create_host_config(**options)
-        host["AutoRemove"] = True
-        if self.engine.name == "podman" and os.getuid() != 0:
-            host["UsernsMode"] = "keep-id"  # our user inside is our user outside
-        created = api.create_container_from_config(
-            {
-                "Image": image.name,
-                "Entrypoint": [_IDLE_PROGRAM],
-                "Cmd": [],
-                "User": _IDLE_USER,
-                "Env": [f"{key}={value}" for key, value in _environment(layout, image.path).items()],
-                "Hostname": "sandbox",
-                "Labels": {LABEL: "1", OWNER_LABEL: own_identity()},
-                "OpenStdin": True,
-                "StdinOnce": True,
-                "AttachStdin": True,
-                "HostConfig": host,
-            }
-        )
-        return str(created["Id"])
+        devices = [] if self._lease is None else self._lease.devices
+        for is_last in (False, True):
+            image = provide_image(self.engine, layout)
+            request = creation_request(self.engine, image, layout, self._descriptors.folder, devices)
+            try:
+                api.create_container_from_config(request, self.name)
+            except docker.errors.NotFound:
+                # It was removed since we looked; it can be had again.
+                self.engine.images.clear()
+                if is_last:
+                    raise
+            else:
+                return
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its first process lives."""
+        return is_alive(self.first_process, self._started)
 
     def shows(self, layout: SandboxLayout) -> bool:
         """Return whether the folders that it shows are still those of the layout, and not deleted ones."""
-        return self._folders == _identities(layout)
+        return self._shown == [identity(mount.source) for mount in layout.mounts]
 
-    def control_group_files(self) -> dict[str, tuple[Path, str]]:
-        """Return for each limit the file of the kernel that counts how often it was reached, and the counter's name."""
-        files = {}
+    def show(self, layout: SandboxLayout) -> None:
+        """Make a container that was started on stand-ins show a layout's folders.
+
+        Raises:
+            OSError: if that is impossible. The layout's folders are then as they were, and the container is of no use.
+        """
+        pairs = zip(layout.mounts, self._layout.mounts, strict=True)
+        replaced = [(mount, present.source) for mount, present in pairs if mount.source != present.source]
+        hand_over([mount for mount, _ in replaced])
+        for mount, substitute in replaced:
+            put_in_place(mount, substitute)
+        forget_shown(self._shown)
+        self._layout = layout
+        self._shown = [identity(mount.source) for mount in layout.mounts]
+        note_shown(self._shown)
+
+    def start_ahead(self, *, wait: bool = False) -> None:
+        """Start a process that waits to become another, so that the next one begins at once.
+
+        Raises:
+            SandboxError: if it is waited for and cannot be started.
+        """
+        if self._ahead is not None:
+            return
+        if not wait:
+            with contextlib.suppress(RuntimeError):  # the interpreter is ending
+                self._ahead = _background().submit(self._start_receiver)
+            return
+        self._ahead = Future()
         try:
-            lines = Path("/proc", str(self.first_process), "cgroup").read_text(encoding="utf-8").splitlines()
-        except OSError:
-            return {}
-        for line in lines:
-            _, controllers, path = line.split(":", 2)
-            root = Path("/sys/fs/cgroup")
-            if not controllers:
-                candidates = {
-                    "memory": (root / path[1:] / "memory.events", "oom_kill"),
-                    "processes": (root / path[1:] / "pids.events", "max"),
-                }
+            self._ahead.set_result(self._start_receiver())
+        except (ContainerGoneError, NotStartedError) as error:
+            self._ahead = None
+            raise SandboxError(f"No process can be started in a new container: {error}") from error
+
+    def waiting(self) -> list[int]:
+        """Return the ids on this machine of the processes that were started ahead."""
+        ahead = self._ahead
+        return [ahead.result().process_id] if ahead is not None and ahead.done() and not ahead.exception() else []
+
+    def start_process(self, command: Sequence[str], descriptors: Sequence[int]) -> Receiver:
+        """Start a process, and return what it was before it became `command`.
+
+        Raises:
+            ContainerGoneError: if the container does not run.
+            NotStartedError: if it is at its limits.
+            SandboxError: if the engine fails.
+        """
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            with contextlib.suppress(ContainerGoneError, NotStartedError, SandboxError):
+                receiver = ahead.result()
+                if receiver.connection is not None and receiver.connection.send(command, descriptors):
+                    return receiver
+                receiver.close()  # an agent has ended it
+        receiver = self._start_receiver()
+        if receiver.connection is None or not receiver.connection.send(command, descriptors):
+            with contextlib.suppress(OSError):
+                os.write(descriptors[2], b"The process ended before it began.\n")
+        return receiver
+
+    def _start_receiver(self) -> Receiver:
+        import docker
+
+        api = self.engine.client.api
+        stream = None
+        try:
+            execution = str(
+                api.exec_create(
+                    self.name,
+                    list(RECEIVER),
+                    stdin=True,
+                    user=":".join(map(str, process_user())),
+                    workdir=self._layout.working_directory,
+                )["Id"]
+            )
+            if self.engine.name == "docker":
+                api.exec_start(execution, detach=True)
             else:
-                candidates = {
-                    "memory": (root / "memory" / path[1:] / "memory.oom_control", "oom_kill"),
-                    "processes": (root / "pids" / path[1:] / "pids.events", "max"),
-                }
-                wanted = {"memory": "memory", "pids": "processes"}
-                names = {wanted[name] for name in controllers.split(",") if name in wanted}
-                candidates = {name: found for name, found in candidates.items() if name in names}
-            files.update({name: found for name, found in candidates.items() if found[0].is_file()})
-        return files
+                # Podman does not keep the exit status of a process that it started detached.
+                request = self.engine.path(f"/exec/{execution}/start")
+                stream = open_stream(self.engine.socket_path, request, {"Detach": False, "Tty": False})
+            process_id = self._wait_for_start(execution, stream)
+            started = start_time(process_id)
+            connection = self._descriptors.accept(process_id, lambda: is_alive(process_id, started))
+        except BaseException as error:
+            if stream is not None:
+                stream.close()
+            if isinstance(error, docker.errors.APIError):
+                if error.status_code in (404, 409) or not self.is_running:
+                    raise ContainerGoneError from error
+                raise NotStartedError(str(error.explanation)) from error
+            if isinstance(error, NotStartedError) and not self.is_running:
+                raise ContainerGoneError from error
+            if isinstance(error, SandboxError | NotStartedError):
+                raise
+            raise as_sandbox_error(self.engine, "A process could not be started", error) from error
+        return Receiver(execution, process_id, started, connection, stream)
+
+    def _wait_for_start(self, execution: str, stream: socket.socket | None) -> int:
+        """Wait until a process runs, and return its id on this machine."""
+        limit = time.monotonic() + _START_SECONDS
+        pause = 0.002
+        while not (details := self.engine.client.api.exec_inspect(execution))["Pid"]:
+            if details["ExitCode"]:
+                raise NotStartedError(_last_words(stream))
+            if time.monotonic() > limit:
+                raise SandboxError(f"The container engine did not start a process within {_START_SECONDS:g} s.")
+            time.sleep(pause)
+            pause = min(1.5 * pause, 0.05)
+        return int(details["Pid"])
+
+    def limits_reached(self) -> dict[str, int]:
+        """Return how often its processes came up against each limit."""
+        return read_counters(self._counters)
 
     def remove(self) -> None:
         """End the container and everything in it, and free what it used. Does nothing the second time."""
-        import docker
-
-        if self._owner != os.getpid():
+        if self._owner != os.getpid() or self._is_removed:
             return  # a forked child has a copy of the object; the container is its parent's
-        if self.id:
-            with contextlib.suppress(docker.errors.DockerException, OSError):  # it is gone, or the engine is
-                self.engine.client.api.remove_container(self.id, force=True, v=True)
-            self.id = ""
+        self._is_removed = True
+        remove_container(self.engine, self.name)
+        if self._ahead is not None:
+            self._ahead.add_done_callback(_close_receiver)
+        self.let_go()
+        forget_shown(self._shown)
+        self._descriptors.close()
+        for folder in self.leftovers:
+            remove_scratch(folder)
+
+    def let_go(self) -> None:
+        """Close what keeps the container, and the devices that it uses, for this process."""
         if self._alive is not None:
             self._alive.close()
             self._alive = None
         if self._lease is not None:
             self._lease.release()
-        self.descriptors.close()
 
 
-def as_sandbox_error(engine: Engine, what: str, error: BaseException) -> BaseException:
-    """Return what to raise for a failed request: a `SandboxError`, unless it is something else altogether."""
-    import docker
-    import requests
-
-    if isinstance(error, requests.ConnectionError | ConnectionError | FileNotFoundError):
-        forget_engine(engine)
-        return SandboxError(f"{what}: the {engine.name.capitalize()} engine no longer answers. Start it again.")
-    if isinstance(error, docker.errors.DockerException | OSError):
-        return SandboxError(f"{what}: {getattr(error, 'explanation', None) or error}")
-    return error
+def _close_receiver(ahead: Future[Receiver]) -> None:
+    if not ahead.cancelled() and ahead.exception() is None:
+        ahead.result().close()
 
 
-def _environment(layout: SandboxLayout, path: str) -> dict[str, str]:
-    environment = {
-        "PATH": path,
-        "HOME": layout.home,
-        "USER": "agent",
-        "LOGNAME": "agent",
-        "LANG": "C.UTF-8",
-        "TERM": "dumb",
-        "TMPDIR": _TEMPORARY,
-    }
-    if layout.packages is not None:
-        environment["PATH"] = f"{PACKAGES}/bin:{path}"
-        environment["PYTHONPATH"] = PACKAGES
-    return {**environment, **layout.environment}
+def _background() -> ThreadPoolExecutor:
+    global _executor
+    # Threads do not survive a fork, so that a child process needs an executor of its own.
+    if _executor is None or _executor[0] != os.getpid():
+        _executor = (os.getpid(), ThreadPoolExecutor(_THREADS, thread_name_prefix="mlgym-containers"))
+    return _executor[1]
 
 
-def _is_first_in_namespace(pid: int) -> bool:
+def _let_go_of_all() -> None:
+    """Leave the parent's containers to it alone: they must not live as long as its forked child does."""
+    for container in list(_containers):
+        container.let_go()
+
+
+os.register_at_fork(after_in_child=_let_go_of_all)
+
+
+def _last_words(stream: socket.socket | None) -> str:
+    """Return what an engine says of a process that it could not start."""
+    if stream is not None:
+        stream.settimeout(_ANSWER_SECONDS)
+        with contextlib.suppress(OSError):
+            return stream.recv(4000).decode("utf-8", "backslashreplace").strip()
+    return ""
+
+
+def _is_first_in_namespace(process_id: int) -> bool:
     try:
-        status = Path("/proc", str(pid), "status").read_text(encoding="utf-8", errors="replace")
+        status = Path("/proc", str(process_id), "status").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
     ids = next((line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:")), [])
     return len(ids) > 1 and ids[-1] == "1"
-
-
-def _largest_process_id() -> int:
-    return int(Path("/proc/sys/kernel/pid_max").read_text(encoding="ascii"))
-
-
-def _identities(layout: SandboxLayout) -> list[tuple[int, int]]:
-    statuses = [mount.source.stat() for mount in layout.mounts]
-    return [(status.st_dev, status.st_ino) for status in statuses]
-
-
-def _hand_over(layout: SandboxLayout) -> None:
-    """Let the container's user write what is writable and read the rest, if that user is not us.
-
-    Only what lies in our own cache, which nobody else can enter, becomes readable; other folders are left alone.
-    """
-    user, group = process_user()
-    if user == os.getuid():
-        return
-    cache = cache_dir()
-    for mount in layout.mounts:
-        if mount.writable:
-            for path in _tree(mount.source):
-                os.chown(path, user, group, follow_symlinks=False)
-        elif cache in mount.source.parents:
-            for path in _tree(mount.source):
-                mode = path.lstat().st_mode
-                wanted = 0o555 if stat.S_ISDIR(mode) else 0o444
-                if not stat.S_ISLNK(mode) and mode & wanted != wanted:
-                    path.chmod(stat.S_IMODE(mode) | wanted)
-
-
-def _tree(root: Path) -> Iterator[Path]:
-    yield root
-    for folder, folders, files in os.walk(root):
-        yield from (Path(folder, name) for name in folders + files)

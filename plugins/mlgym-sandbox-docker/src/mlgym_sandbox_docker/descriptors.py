@@ -1,12 +1,15 @@
 """Handing this process's own descriptors to a process in a container, over a Unix socket that the container sees.
 
 An engine's own streams go through several processes, which makes a round trip to a shell three times as long, and
-output several times as slow, as a pipe. A process that gets our descriptors writes to our pipes.
+output several times as slow, as a pipe. A process that gets our descriptors writes to our pipes. It also learns only
+then what to become, so that it can be started ahead.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import socket
 import struct
 from collections.abc import Callable, Sequence
@@ -19,32 +22,61 @@ HANDOVER = "/opt/mlgym"
 """Where the folder with the socket appears in the container."""
 _SOCKET = "descriptors"
 _POLL_SECONDS = 0.1
+_ANSWER_SECONDS = 30.0
 _CREDENTIALS = struct.Struct("3i")
-# Runs in the container, and becomes the program that was asked for. The interpreter ignores broken pipes and oversized
+_LENGTH = struct.Struct("!I")
+# Runs in the container, and becomes the program that it is told. The interpreter ignores broken pipes and oversized
 # files; what it starts must not inherit that.
 _RECEIVER = f"""
-import os, signal, socket, sys
+import json, os, signal, socket, sys
 with socket.socket(socket.AF_UNIX) as connection:
     connection.connect("{HANDOVER}/{_SOCKET}")
-    received = socket.recv_fds(connection, 1, 3)[1]
-if len(received) != 3:
-    os._exit(126)
+    message, received, _, _ = socket.recv_fds(connection, {_LENGTH.size}, 3)
+    if len(received) != 3:
+        os._exit(126)
+    length = int.from_bytes(message, "big")
+    content = b""
+    while len(content) < length:
+        content += connection.recv(length - len(content)) or os._exit(126)
+command = json.loads(content)
 for number, descriptor in enumerate(received):
     os.dup2(descriptor, number)
 os.closerange(3, 1024)
 signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 try:
-    os.execvp(sys.argv[1], sys.argv[1:])
+    os.execvp(command[0], command)
 except OSError as error:
-    os.write(2, os.fsencode(f"{{sys.argv[1]}}: {{error.strerror}}\\n"))
+    os.write(2, os.fsencode(f"{{command[0]}}: {{error.strerror}}\\n"))
     os._exit(127 if isinstance(error, FileNotFoundError) else 126)
 """
+RECEIVER = ("python3", "-I", "-S", "-c", _RECEIVER)
+"""The command of a process that waits for descriptors, and for the command that it then becomes."""
 
 
-def receiving(command: Sequence[str]) -> list[str]:
-    """Return a command that waits for descriptors and then becomes `command`."""
-    return ["python3", "-I", "-S", "-c", _RECEIVER, *command]
+class Connection:
+    """The connection to a process that waits for descriptors."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+
+    def send(self, command: Sequence[str], descriptors: Sequence[int]) -> bool:
+        """Make the process become `command`, with `descriptors` as its first ones. Returns False if it is gone."""
+        content = json.dumps(list(command)).encode()
+        try:
+            if select.select([self._socket], [], [], 0)[0]:
+                return False  # it never says anything, so that this is the end of it
+            socket.send_fds(self._socket, [_LENGTH.pack(len(content))], descriptors)
+            self._socket.sendall(content)
+        except OSError:
+            return False
+        finally:
+            self.close()
+        return True
+
+    def close(self) -> None:
+        """Let go of the process, which ends if it has not become something else. Does nothing the second time."""
+        self._socket.close()
 
 
 class DescriptorSender:
@@ -68,15 +100,17 @@ class DescriptorSender:
         self._listener.listen()
         self._listener.settimeout(_POLL_SECONDS)
 
-    def send(self, descriptors: Sequence[int], pid: int, lives: Callable[[], bool]) -> None:
-        """Wait until a process of the container asks, and send it descriptors.
+    def accept(self, process_id: int, lives: Callable[[], bool]) -> Connection | None:
+        """Wait until a process of the container asks for descriptors, and return the connection to it.
+
+        Returns None if it ends before it asks.
 
         Args:
-            pid: Its id on this machine. Others that ask get nothing.
+            process_id: Its id on this machine. Others that ask get nothing.
             lives: Whether it still exists.
 
         Raises:
-            SandboxError: if it ends before it asks.
+            SandboxError: if the container is closed meanwhile.
         """
         while True:
             try:
@@ -84,15 +118,14 @@ class DescriptorSender:
             except TimeoutError:
                 if lives():
                     continue
-                raise SandboxError(
-                    "A process in a container ended before it began. Does the image have Python 3.9 or newer as "
-                    "'python3', and does the engine's security policy let containers connect to sockets?"
-                ) from None
-            with connection:
-                credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-                if _CREDENTIALS.unpack(credentials)[0] == pid:
-                    socket.send_fds(connection, [b"\0"], descriptors)
-                    return
+                return None
+            except OSError as error:
+                raise SandboxError("The container was closed while a process was started in it.") from error
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+            if _CREDENTIALS.unpack(credentials)[0] == process_id:
+                connection.settimeout(_ANSWER_SECONDS)
+                return Connection(connection)
+            connection.close()
 
     def close(self) -> None:
         """Remove the socket. Does nothing the second time."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+import resource
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
-from mlgym_sandbox_docker.owners import LABEL, OWNER_LABEL, is_gone
+from mlgym_core.errors import SandboxError
+from mlgym_sandbox_docker.owners import BUILDER_LABEL, LABEL, OWNER_LABEL, is_gone
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -16,6 +21,7 @@ EngineName = Literal["docker", "podman"]
 _PROBE_SECONDS = 2
 _REQUEST_SECONDS = 120
 _POOL_SIZE = 64
+_LISTING_ATTEMPTS = 5
 _WORDS = {
     "docker": "Start Docker, or set DOCKER_HOST to the address of its socket (unix://…)",
     "podman": "Start its service with 'podman system service --time=0', or set CONTAINER_HOST to its socket (unix://…)",
@@ -39,7 +45,7 @@ def _addresses(name: EngineName) -> Iterator[str]:
         yield "unix:///run/podman/podman.sock"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Engine:
     """An engine that answered.
 
@@ -48,12 +54,19 @@ class Engine:
         socket_path: Where it listens.
         client: The SDK's client.
         process_id: Of the process that made the connection; it cannot be shared with a forked child.
+        images: What is known of its images, so that it need not be asked before each start.
     """
 
     name: EngineName
     socket_path: str
     client: DockerClient
     process_id: int = field(default_factory=os.getpid)
+    images: dict[object, object] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The name as people write it."""
+        return self.name.capitalize()
 
     def path(self, request: str) -> str:
         """Return the path of a request with the version of the API that was agreed on."""
@@ -68,6 +81,8 @@ class Unreachable:
 
 
 _engines: dict[EngineName, Engine] = {}
+_left_behind: dict[EngineName, set[str]] = {}
+"""Containers that could not be removed when their time had come, since the engine did not answer."""
 
 
 def find_engine(name: EngineName) -> Engine | Unreachable:
@@ -94,6 +109,10 @@ def find_engine(name: EngineName) -> Engine | Unreachable:
             reasons.append(f"there is no {path}")
             continue
         try:
+            # The SDK would leave the socket open if nothing listens.
+            with socket.socket(socket.AF_UNIX) as attempt:
+                attempt.settimeout(_PROBE_SECONDS)
+                attempt.connect(path)
             # Making it asks the engine for its version.
             client = docker.DockerClient(base_url=address, timeout=_PROBE_SECONDS, max_pool_size=_POOL_SIZE)
         except (docker.errors.DockerException, OSError) as error:
@@ -102,7 +121,8 @@ def find_engine(name: EngineName) -> Engine | Unreachable:
         client.api.timeout = _REQUEST_SECONDS
         engine = Engine(name, path, client)
         _engines[name] = engine
-        remove_abandoned(engine)
+        with contextlib.suppress(docker.errors.DockerException, OSError):  # the next connection tries it again
+            remove_abandoned(engine)
         return engine
     return Unreachable(f"No {name.capitalize()} engine answers here: {'; '.join(reasons)}. {_WORDS[name]}.")
 
@@ -119,16 +139,99 @@ def forget_engine(engine: Engine) -> None:
     engine.client.close()
 
 
-def remove_abandoned(engine: Engine) -> int:
-    """Remove the containers whose owners are gone, and return how many there were."""
+def engine_information(engine: Engine) -> Mapping[str, Any]:
+    """Return what an engine says of itself, or nothing if it does not answer."""
     import docker
 
-    removed = 0
-    for container in engine.client.api.containers(all=True, filters={"label": f"{LABEL}=1"}):
-        if is_gone(container["Labels"].get(OWNER_LABEL, "")):
-            try:
-                engine.client.api.remove_container(container["Id"], force=True, v=True)
-            except (docker.errors.NotFound, docker.errors.APIError):
-                continue  # the engine, or another process, is at it
-            removed += 1
-    return removed
+    try:
+        information: Mapping[str, Any] = engine.client.api.info()
+    except (docker.errors.DockerException, OSError):
+        forget_engine(engine)
+        return {}
+    return information
+
+
+def remove_container(engine: Engine, name: str) -> None:
+    """Remove a container and its volumes, whatever its state. If the engine does not answer: as soon as it does."""
+    import docker
+
+    try:
+        engine.client.api.remove_container(name, force=True, v=True)
+    except docker.errors.APIError:
+        pass  # it is gone, or going
+    except (docker.errors.DockerException, OSError):
+        _left_behind.setdefault(engine.name, set()).add(name)
+        forget_engine(engine)
+
+
+def remove_abandoned(engine: Engine) -> Mapping[str, int]:
+    """Remove containers and unfinished images of processes that are gone, and return how many there were of each."""
+    import docker
+
+    api = engine.client.api
+    left_behind = _left_behind.setdefault(engine.name, set())
+    containers = images = 0
+    for container in _listed(api.containers, all=True, filters={"label": f"{LABEL}=1"}):
+        names = {name.removeprefix("/") for name in container["Names"] or ()}
+        if names & left_behind or is_gone(container["Labels"].get(OWNER_LABEL, "")):
+            with contextlib.suppress(docker.errors.APIError):  # the engine, or another process, is at it
+                api.remove_container(container["Id"], force=True, v=True)
+                containers += 1
+            left_behind -= names
+    for image in unfinished_images(engine):
+        if is_gone((image.get("Labels") or {}).get(BUILDER_LABEL, "")):
+            with contextlib.suppress(docker.errors.APIError):  # something is made of it
+                api.remove_image(image["Id"])
+                images += 1
+    return {"containers": containers, "images": images}
+
+
+def unfinished_images(engine: Engine) -> list[Mapping[str, Any]]:
+    """Return the images without a name that builds of mlgym made."""
+    return _listed(engine.client.api.images, filters={"label": f"{LABEL}=1", "dangling": True})
+
+
+def _listed(listing: Callable[..., list[Mapping[str, Any]]], **options: Any) -> list[Mapping[str, Any]]:
+    """Return what an engine lists. Podman fails at it if something is removed meanwhile."""
+    import docker
+
+    for _ in range(_LISTING_ATTEMPTS):
+        with contextlib.suppress(docker.errors.APIError):
+            return listing(**options)
+    return []
+
+
+def hardened(engine: Engine) -> dict[str, Any]:
+    """Return the settings that every container has, whatever it is for."""
+    from docker.types import Ulimit
+
+    options: dict[str, Any] = {
+        "cap_drop": ["ALL"],
+        "init": True,
+        "ipc_mode": "private",
+        "log_config": {"type": "none"},
+        "read_only": True,
+        "security_opt": ["no-new-privileges"],
+    }
+    if engine.name == "podman":
+        # Its own defaults may be more than its service is allowed to hand down, and then nothing starts.
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        largest = int(Path("/proc/sys/kernel/pid_max").read_text(encoding="ascii"))
+        processes = min(resource.getrlimit(resource.RLIMIT_NPROC)[1], largest)
+        options["ulimits"] = [
+            Ulimit(name=name, soft=limit, hard=limit) for name, limit in (("nofile", files), ("nproc", processes))
+        ]
+    return options
+
+
+def as_sandbox_error(engine: Engine, what: str, error: BaseException) -> BaseException:
+    """Return what to raise for a failed request: a `SandboxError`, unless it is something else altogether."""
+    import docker
+    import requests
+
+    if isinstance(error, requests.ConnectionError | ConnectionError | FileNotFoundError):
+        forget_engine(engine)
+        return SandboxError(f"{what}: the {engine.title} engine no longer answers. Start it again.")
+    if isinstance(error, docker.errors.DockerException | OSError):
+        return SandboxError(f"{what}: {getattr(error, 'explanation', None) or error}")
+    return error

@@ -32,6 +32,15 @@ def _devices() -> list[str]:
     return [uuid for index, uuid in by_index.items() if index in wanted or uuid in wanted]
 
 
+def has_devices(process_id: int) -> bool:
+    """Return whether a process, which may be in a container, sees any device; True if that cannot be told."""
+    try:
+        names = os.listdir(f"/proc/{process_id}/root/dev")
+    except OSError:
+        return True  # it belongs to another user, as in containers of engines that others run
+    return any(name.startswith("nvidia") or name == "dxg" for name in names)
+
+
 class GpuLease:
     """The exclusive use of some devices, until `release` or the end of this process.
 

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
-from typing import Any
 
 from mlgym_core.errors import SandboxError
-from mlgym_core.sandbox.locking import exclusive_lock
-from mlgym_core.settings import cache_dir
+from mlgym_core.interfaces import SandboxLayout
+from mlgym_sandbox_docker.builds import (
+    build_own,
+    build_packages_image,
+    build_task_image,
+    inspect_image,
+    own_tag,
+    pull_image,
+)
 from mlgym_sandbox_docker.engine import Engine
-from mlgym_sandbox_docker.owners import LABEL
+from mlgym_sandbox_docker.probe import check_image, python_version
 
 IMAGE_VARIABLE = "MLGYM_DOCKER_IMAGE"
 BASE_VARIABLE = "MLGYM_DOCKER_BASE"
-_REPOSITORY = "mlgym-sandbox"
 _ASK_SECONDS = 1.0
+_USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image that the engine has.
+    """An image that the engine has, and that sandboxes can be made of.
 
     Attributes:
-        name: Tag or id.
+        id: The engine's id of it.
         path: The `PATH` of its processes.
+        volumes: Folders for which the image asks for a volume.
     """
 
-    name: str
+    id: str
     path: str
+    volumes: tuple[str, ...]
 
 
 def base_image() -> str:
@@ -42,14 +47,14 @@ def base_image() -> str:
 
 
 def missing_image(engine: Engine) -> str | None:
-    """Return why no image can be had, with the remedy, or None. Builds and pulls nothing."""
+    """Return why no image can be had for tasks without one of their own, or None. Builds and pulls nothing."""
     chosen = os.environ.get(IMAGE_VARIABLE)
     if chosen:
-        if _inspect(engine, chosen) is not None:
+        if inspect_image(engine, chosen) is not None:
             return None
         return f"{IMAGE_VARIABLE} names the image {chosen!r}, which the engine does not have: pull or build it first."
     base = base_image()
-    if _inspect(engine, base) is not None or _inspect(engine, _own_tag(engine, base)) is not None:
+    if inspect_image(engine, base) is not None or inspect_image(engine, own_tag(engine, base)) is not None:
         return None
     if _can_be_pulled(engine, base):
         return None
@@ -61,68 +66,61 @@ def missing_image(engine: Engine) -> str | None:
     )
 
 
-def provide_image(engine: Engine) -> Image:
-    """Return the image for sandboxes; build the plugin's own, once, unless the user chose one.
+def provide_image(engine: Engine, layout: SandboxLayout) -> Image:
+    """Return the image for a layout: its task's, or the user's, or the plugin's own, with its packages as a layer.
+
+    What is not there is built, once; the answer is remembered as long as this process talks to the engine.
 
     Raises:
-        SandboxError: if it is not there and cannot be built.
+        SandboxError: if it cannot be had, or lacks what sandboxes need.
     """
+    wanted = (
+        layout.image,
+        layout.dockerfile,
+        layout.packages,
+        os.environ.get(IMAGE_VARIABLE),
+        os.environ.get(BASE_VARIABLE),
+    )
+    image = engine.images.get(wanted)
+    if not isinstance(image, Image):
+        image = engine.images[wanted] = _with_packages(engine, _name_of(engine, layout), layout)
+    return image
+
+
+def _name_of(engine: Engine, layout: SandboxLayout) -> str:
+    if layout.image is not None:
+        if inspect_image(engine, layout.image) is None:
+            pull_image(engine, layout.image)
+        return layout.image
+    if layout.dockerfile is not None:
+        return build_task_image(engine, layout.dockerfile)
     if (reason := missing_image(engine)) is not None:
         raise SandboxError(reason)
-    name = os.environ.get(IMAGE_VARIABLE) or _built_image(engine, base_image())
-    details = _inspect(engine, name)
+    return os.environ.get(IMAGE_VARIABLE) or build_own(engine, base_image())
+
+
+def _with_packages(engine: Engine, name: str, layout: SandboxLayout) -> Image:
+    image = _described(engine, name)
+    check_image(engine, name, image.id)
+    if layout.packages is None:
+        return image
+    theirs, ours = python_version(engine, name, image.id), sys.version_info[:2]
+    if theirs != ours:
+        raise SandboxError(
+            f"The image {name!r} has Python {theirs[0]}.{theirs[1]}, and the packages that the task requires were "
+            f"installed for Python {ours[0]}.{ours[1]}, which mlgym runs on: {', '.join(layout.requirements)}. Use an "
+            f"image with Python {ours[0]}.{ours[1]}, or run mlgym on Python {theirs[0]}.{theirs[1]}."
+        )
+    return _described(engine, build_packages_image(engine, name, image.id, layout.packages))
+
+
+def _described(engine: Engine, name: str) -> Image:
+    details = inspect_image(engine, name)
     if details is None:
         raise SandboxError(f"The image {name!r} is gone.")
-    variables = dict(entry.split("=", 1) for entry in details["Config"].get("Env") or () if "=" in entry)
-    return Image(name, variables.get("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"))
-
-
-def _built_image(engine: Engine, base: str) -> str:
-    import docker
-
-    if _inspect(engine, tag := _own_tag(engine, base)) is not None:
-        return tag
-    with exclusive_lock(cache_dir() / "docker-image.lock"):
-        try:
-            if _inspect(engine, base) is None:
-                engine.client.images.pull(base)
-            tag = _own_tag(engine, base)
-            if _inspect(engine, tag) is None:
-                with resources.as_file(resources.files("mlgym_sandbox_docker").joinpath("Dockerfile")) as path:
-                    engine.client.images.build(
-                        path=str(path.parent),
-                        dockerfile=str(path),
-                        tag=tag,
-                        buildargs={"BASE": base},
-                        labels={LABEL: "1"},
-                        network_mode="none",
-                        rm=True,
-                        forcerm=True,
-                    )
-        except docker.errors.BuildError as error:
-            said = "".join(str(line.get("stream", "")) for line in error.build_log)[-1000:].strip()
-            raise SandboxError(f"The sandboxes' image could not be built on {base!r}: {error}\n{said}") from error
-        except docker.errors.DockerException as error:
-            raise SandboxError(f"The sandboxes' image could not be built on {base!r}: {error}") from error
-    return tag
-
-
-def _own_tag(engine: Engine, base: str) -> str:
-    """Return the name of the plugin's image, which changes with the Dockerfile and with the base."""
-    dockerfile = resources.files("mlgym_sandbox_docker").joinpath("Dockerfile").read_bytes()
-    details = _inspect(engine, base)
-    identity = dockerfile + b"\0" + str(base if details is None else details["Id"]).encode()
-    return f"{_REPOSITORY}:{hashlib.sha256(identity).hexdigest()[:16]}"
-
-
-def _inspect(engine: Engine, name: str) -> Mapping[str, Any] | None:
-    import docker
-
-    try:
-        details: Mapping[str, Any] = engine.client.api.inspect_image(name)
-    except docker.errors.ImageNotFound:
-        return None
-    return details
+    config = details.get("Config") or {}
+    variables = dict(entry.split("=", 1) for entry in config.get("Env") or () if "=" in entry)
+    return Image(str(details["Id"]), variables.get("PATH", _USUAL_PATH), tuple(config.get("Volumes") or ()))
 
 
 def _can_be_pulled(engine: Engine, name: str) -> bool:
