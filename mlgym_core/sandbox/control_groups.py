@@ -6,6 +6,7 @@ group that we run in ourselves, so that limits set on us hold for what we start.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
@@ -129,6 +130,25 @@ def usable_controllers() -> Mapping[str, str]:
     return {limit: f"version {hierarchy.version}" for limit, hierarchy in _hierarchies().items()}
 
 
+_removable: list[Path] = []
+"""Folders of groups that nobody uses any more. Processes with much memory take a while to end."""
+
+
+def _remove_removable() -> None:
+    left = []
+    for folder in _removable:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:
+            left.append(folder)
+    _removable[:] = left
+
+
+atexit.register(_remove_removable)
+
+
 class ControlGroup:
     """A group for the processes of one sandbox.
 
@@ -176,8 +196,7 @@ class ControlGroup:
         return reached
 
     def remove(self) -> None:
-        """Delete the group. As long as it has processes it stays: try again, or leave it to the next clean-up."""
-        for folder in list(self._folders):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-                self._folders.remove(folder)
+        """Delete the group. As long as it has processes it stays, and is deleted with the next one after they ended."""
+        _removable.extend(self._folders)
+        self._folders = []
+        _remove_removable()

@@ -33,13 +33,17 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "io_uring_setup": (425, 425),
     "ioperm": (173, None),
     "iopl": (172, None),
+    "kcmp": (312, 272),
     "kexec_file_load": (320, 294),
     "kexec_load": (246, 104),
     "keyctl": (250, 219),
     "lookup_dcookie": (212, 18),
+    "migrate_pages": (256, 238),
+    "modify_ldt": (154, None),
     "mount": (165, 40),
     "mount_setattr": (442, 442),
     "move_mount": (429, 429),
+    "move_pages": (279, 239),
     "name_to_handle_at": (303, 264),
     "nfsservctl": (180, 42),
     "open_by_handle_at": (304, 265),
@@ -61,8 +65,10 @@ _DENIED: dict[str, tuple[int | None, int | None]] = {
     "uselib": (134, None),
     "vhangup": (153, 58),
 }
-_SOCKET_FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, 16)
-"""Families of sockets that may be made; the last is Linux's AF_NETLINK, with which programs list their interfaces."""
+_SOCKET_FAMILIES = (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6)
+"""Families of sockets that may be made."""
+_NETLINK, _ROUTE = 16, 0
+"""Linux's AF_NETLINK may be used with the one protocol by which programs list their interfaces."""
 _TERMINAL_REQUESTS = (0x5412, 0x541C)
 """`TIOCSTI` types into a terminal, `TIOCLINUX` pastes into one."""
 
@@ -83,7 +89,7 @@ _FIRST_X32_CALL = 0x40000000
 
 # Instructions of the kernel's packet filter (linux/filter.h), and offsets in `struct seccomp_data`.
 _LOAD, _JUMP_EQUAL, _JUMP_NOT_LESS, _RETURN = 0x20, 0x15, 0x35, 0x06
-_NUMBER, _MACHINE, _FIRST_ARGUMENT, _SECOND_ARGUMENT = 0, 4, 16, 24
+_NUMBER, _MACHINE, _FIRST_ARGUMENT, _SECOND_ARGUMENT, _THIRD_ARGUMENT = 0, 4, 16, 24, 32
 _ALLOW, _FAIL_WITH = 0x7FFF0000, 0x00050000
 
 
@@ -134,8 +140,10 @@ def filter_program(machine_name: str | None = None) -> bytes | None:
         _fail(errno.ENOSYS),
     ]
     parts += [_only_for(number, refuse) for number in denied]
-    families = _instruction(_LOAD, _FIRST_ARGUMENT) + _unless_among(_SOCKET_FAMILIES, _fail(errno.EAFNOSUPPORT))
-    parts.append(_only_for(machine.socket, families))
+    no_family, no_protocol = _fail(errno.EAFNOSUPPORT), _fail(errno.EPROTONOSUPPORT)
+    netlink = _instruction(_LOAD, _THIRD_ARGUMENT) + _unless_among((_ROUTE,), no_protocol)
+    families = _only_for(_NETLINK, netlink) + _unless_among(_SOCKET_FAMILIES, no_family)
+    parts.append(_only_for(machine.socket, _instruction(_LOAD, _FIRST_ARGUMENT) + families))
     terminal = _instruction(_LOAD, _SECOND_ARGUMENT) + _if_among(_TERMINAL_REQUESTS, refuse)
     parts.append(_only_for(machine.ioctl, terminal))
     parts.append(_instruction(_RETURN, _ALLOW))

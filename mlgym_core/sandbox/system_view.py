@@ -44,6 +44,8 @@ _NETWORK_FILES = (
 )
 """Files that sandboxes with a network see besides."""
 # The kernel lets their owner change these whatever his capabilities, and if we are root the owner is us.
+_KERNEL_FILES = ("/proc/keys", "/proc/slabinfo", "/proc/timer_list", "/proc/vmallocinfo")
+"""These likewise: they tell of the whole machine what only its owner may know."""
 _KERNEL_SETTINGS = ("/proc/acpi", "/proc/fs", "/proc/mtrr", "/proc/scsi", "/proc/sys")
 _OWN_FILES = {
     "passwd": "root:x:0:0::/root:/usr/sbin/nologin\nagent:x:1000:1000::/home/agent:/bin/bash\n",
@@ -129,6 +131,10 @@ def system_arguments(*, network: bool = False) -> tuple[str, ...]:
     arguments += ["--proc", "/proc", "--dev", "/dev"]
     for name in _KERNEL_SETTINGS:
         arguments += ["--ro-bind-try", name, name]
+    for name in _KERNEL_FILES:
+        if os.getuid() == 0 and Path(name).exists():
+            # Devices cannot be opened on such a mount.
+            arguments += ["--ro-bind", "/dev/null", name]
     return tuple(arguments)
 
 

@@ -428,10 +428,6 @@ for folder, folders, files in os.walk({root!r}):
 """
 
 
-KERNEL_FILES_SHOWN = frozenset({"keys", "slabinfo", "timer_list", "vmallocinfo"})
-"""Known gaps of bwrap. Take a file out of here once it is hidden."""
-
-
 def test_no_device_of_the_host_can_be_opened(env: Env) -> None:
     harmless = {"/dev/" + name for name in ("full", "null", "random", "tty", "urandom", "zero", "pts/ptmx", "ptmx")}
     harmless |= {"/dev/stdin", "/dev/stdout", "/dev/stderr"}
@@ -445,22 +441,8 @@ KERNEL_FILES = ("kcore", "keys", "kmsg", "kpagecount", "sched_debug", "slabinfo"
 
 
 @pytest.mark.parametrize("name", KERNEL_FILES)
-def test_files_of_the_kernel_that_say_too_much(
-    env: Env, isolated_sandbox: str, name: str, request: pytest.FixtureRequest
-) -> None:
-    if isolated_sandbox == "bwrap" and name in KERNEL_FILES_SHOWN and readable(Path("/proc", name)):
-        # Their owner may read them whatever his capabilities, and if the runner is root that is the agent.
-        request.applymarker(pytest.mark.xfail(strict=True, reason="bwrap shows what is the runner's"))
+def test_files_of_the_kernel_that_say_too_much(env: Env, name: str) -> None:
     assert output(env, f"timeout 5 head -c1 /proc/{name} 2>/dev/null | wc -c") == "0\n"
-
-
-def readable(path: Path) -> bool:
-    """Return whether this machine has such a file and the runner may read it."""
-    try:
-        with path.open("rb") as file:
-            return len(file.read(1)) == 1
-    except OSError:
-        return False
 
 
 KERNEL_FOLDERS = ("/sys", "/proc/sys", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/acpi", "/proc/scsi")

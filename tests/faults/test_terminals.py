@@ -38,7 +38,10 @@ for descriptor in range(256):
         pass
 print("tried")
 """
-EVERYWHERE = '["/dev/tty", "/dev/console", "/dev/tty1", {name!r}, *glob.glob("/dev/pts/[0-9]*"), *glob.glob("/proc/[0-9]*/fd/*")]'
+EVERYWHERE = (
+    '["/dev/tty", "/dev/console", "/dev/tty1", {name!r}, '
+    '*glob.glob("/dev/pts/[0-9]*"), *glob.glob("/proc/[0-9]*/fd/*")]'
+)
 """To be tried in sandboxes only: it would type into all the terminals of this machine."""
 
 

@@ -51,6 +51,7 @@ def test_what_is_refused(machine: str, read: int, keyctl: int, mount: int, new_s
         assert outcome(machine, new_socket, family, 1, 0) == "allowed"
     for family in (socket.AF_VSOCK, socket.AF_ALG, socket.AF_PACKET):
         assert outcome(machine, new_socket, family, 1, 0) == errno.EAFNOSUPPORT
+    assert outcome(machine, new_socket, socket.AF_NETLINK, 3, 12) == errno.EPROTONOSUPPORT
     assert outcome(machine, ioctl, 0, 0x5401) == "allowed"
     assert outcome(machine, ioctl, 0, 0x5412) == errno.EPERM
     # The kernel looks at the lower half of the request only, and so do we.
