@@ -24,6 +24,7 @@ from mlgym_core.sandbox.environments import ADDED_PACKAGES
 from mlgym_core.sandbox.overlays import overlays_work, work_folder
 from mlgym_core.sandbox.process_tree import ProcessTree, children_below, send_signal
 from mlgym_core.sandbox.spawning import start_process
+from mlgym_core.sandbox.stored import stored_file
 from mlgym_core.sandbox.system_calls import filter_program
 from mlgym_core.sandbox.system_view import (
     ENVIRONMENT,
@@ -32,7 +33,6 @@ from mlgym_core.sandbox.system_view import (
     environment_arguments,
     interpreter_is_in_usr,
     is_below,
-    stored,
     system_arguments,
 )
 from mlgym_core.specs import Resources
@@ -278,7 +278,7 @@ def _mount_arguments(mount: Mount) -> list[str]:
 def _open_filter() -> int | None:
     """Return a descriptor of the file with the filter of system calls, or None where there is none."""
     content = filter_program()
-    return None if content is None else os.open(stored(content), os.O_RDONLY | os.O_CLOEXEC)
+    return None if content is None else os.open(stored_file(content), os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _resource_limits(resources: Resources) -> list[str]:

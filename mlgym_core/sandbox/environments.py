@@ -21,6 +21,30 @@ from mlgym_core.settings import cache_dir, is_offline
 ADDED_PACKAGES = ".packages"
 """Folder below the agent's home in which its own `pip install` puts packages, where it may."""
 
+_PIP_PROGRAM = """\
+#!/bin/sh
+exec python3 -m pip "$@"
+"""
+PIP_REFUSAL = """\
+import sys
+
+sys.exit("pip: packages cannot be added here: there is no network, and the environment holds what the task requires.")
+"""
+"""The module `pip` of sandboxes without a network."""
+
+
+def write_pip_programs(folder: Path) -> None:
+    """Write the programs `pip` and `pip3`, which start the module `pip`, into a folder."""
+    for name in ("pip", "pip3"):
+        (folder / name).write_text(_PIP_PROGRAM)
+        (folder / name).chmod(0o755)
+
+
+def write_pip_refusal(folder: Path) -> None:
+    """Write a module `pip` that says why it does nothing into a folder for `PYTHONPATH`."""
+    (folder / "pip").mkdir(parents=True)
+    (folder / "pip" / "__main__.py").write_text(PIP_REFUSAL)
+
 
 def _silently(_message: str) -> None:
     pass

@@ -32,9 +32,7 @@ _COMMAND_LINE = b"\\builtin eval '%s' <&200 >&201 2>&201\n"
 _MARKER_LINE = b"\\builtin printf '\\036%%s %%s %%s\\0' %s $? \"$PWD\" >&201||\\builtin exit\n"
 _LONGEST_MARKER = 1 << 14
 # Bash says this when a signal ended a command, since it would like to reset the terminal that it does not have.
-_TERMINAL_COMPLAINT = re.compile(
-    rb"^\S*bash: \[\d+: \d+ \(\d+\)\] tcsetattr: Inappropriate ioctl for device\n", re.MULTILINE
-)
+_TERMINAL_COMPLAINT = re.compile(rb"(?:/bin/)?bash: \[\d+: \d+ \(\d+\)\] tcsetattr: Inappropriate ioctl for device\n")
 _PIPE_BYTES = 1 << 18
 _START_SECONDS = 30.0
 # What makes a shell's state, as commands that make it again. Options come last: `errexit` would end the shell at the

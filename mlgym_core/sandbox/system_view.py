@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import shutil
 import stat
 import sys
 import sysconfig
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from mlgym_core.settings import cache_dir
+from mlgym_core.sandbox.environments import PIP_REFUSAL, write_pip_programs, write_pip_refusal
+from mlgym_core.sandbox.stored import stored_folder
 
 _USER_ID = "1000"
 PYTHON = "/opt/python"
@@ -53,15 +52,6 @@ _OWN_FILES = {
     "hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
 }
 """Files in `/etc` that sandboxes see instead of the host's."""
-_PIP = """\
-#!/bin/sh
-exec python3 -m pip "$@"
-"""
-_NO_PIP = """\
-import sys
-
-sys.exit("pip: packages cannot be added here: there is no network, and the environment holds what the task requires.")
-"""
 
 
 def is_below(path: Path, folder: Path) -> bool:
@@ -149,7 +139,7 @@ def _configuration(network: bool) -> Path:
         for name, content in _OWN_FILES.items():
             (folder / name).write_text(content)
 
-    return _made("etc", identity, fill)
+    return stored_folder("etc", identity, fill)
 
 
 def _stamps(root: Path) -> list[tuple[str, int, int]]:
@@ -198,51 +188,18 @@ def _environment_folder() -> Path:
     interpreter = interpreter_inside()
 
     def fill(folder: Path) -> None:
-        for name in (_SITE_PACKAGES, "pip/pip"):
-            (folder / name).mkdir(parents=True)
-        (folder / "pip" / "pip" / "__main__.py").write_text(_NO_PIP)
+        (folder / _SITE_PACKAGES).mkdir(parents=True)
         (folder / "pyvenv.cfg").write_text(f"home = {Path(interpreter).parent}\n")
         programs = folder / "bin"
         programs.mkdir()
         for name in ("python", "python3", f"python3.{sys.version_info.minor}"):
             (programs / name).symlink_to(interpreter)
-        for name in ("pip", "pip3"):
-            (programs / name).write_text(_PIP)
-            (programs / name).chmod(0o755)
+        write_pip_programs(programs)
+        write_pip_refusal(folder / Path(NO_PIP_FOLDER).name)
 
-    return _made("environment", f"{interpreter} {_PIP} {_NO_PIP}", fill)
+    return stored_folder("environment", f"{interpreter} {PIP_REFUSAL}", fill)
 
 
 @functools.cache
 def _empty_folder() -> Path:
-    return _made("empty", "", lambda folder: None)
-
-
-def _made(name: str, identity: str, fill: Callable[[Path], None]) -> Path:
-    """Return a folder in the cache, named by a hash of what is in it; `fill` makes it."""
-    folder = _folder_of_files() / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-    if not folder.is_dir():
-        partial = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder.parent))
-        partial.chmod(0o755)
-        fill(partial)
-        try:
-            partial.rename(folder)
-        except OSError:  # another process was quicker
-            shutil.rmtree(partial)
-    return folder
-
-
-def stored(content: bytes) -> Path:
-    """Return a file in the cache that holds `content`."""
-    path = _folder_of_files() / hashlib.sha256(content).hexdigest()[:16]
-    if not path.exists():
-        partial = path.with_name(f"{path.name}-{os.getpid()}")
-        partial.write_bytes(content)
-        partial.replace(path)
-    return path
-
-
-def _folder_of_files() -> Path:
-    folder = cache_dir() / "sandbox-files"
-    folder.mkdir(exist_ok=True)
-    return folder
+    return stored_folder("empty", "", lambda folder: None)

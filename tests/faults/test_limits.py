@@ -38,9 +38,6 @@ def test_memory_is_limited(env: Env) -> None:
 
 
 def test_files_in_memory_are_limited(env: Env, isolated_sandbox: str, request: pytest.FixtureRequest) -> None:
-    if isolated_sandbox == "docker":
-        reason = "The files outlive the shell that was ended, and leave no memory for another in the same container."
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     observation = env.step("head -c 1G /dev/zero > /dev/shm/hoard")[0]
     assert "No space left on device" in observation.text or "[The memory limit" in observation.text
     assert env.step("rm -f /dev/shm/hoard; echo here")[0].text.endswith("here\n")
