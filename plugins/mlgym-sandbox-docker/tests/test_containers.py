@@ -171,6 +171,18 @@ async def test_a_helper_that_was_killed_before_it_began_is_replaced(box: Sandbox
     assert (done.status, done.output) == (0, b"here\n")
 
 
+async def test_what_never_ran_is_no_process_of_ours(shell: Shell) -> None:
+    running = shell._process
+    assert isinstance(running, EngineProcess)
+    process = EngineProcess(running._container, None, [running])
+    process.interrupt(0)
+    process.freeze()
+    process.thaw()
+    await process.kill()
+    assert await process.wait() == 126
+    assert (await shell.run("echo here", _PATIENCE)).output == b"here\n"
+
+
 async def test_a_program_that_does_not_exist(box: Sandbox) -> None:
     done = await run_process(box, ["/nonsense"], output_limit=100, seconds=_PATIENCE)
     assert (done.status, done.error) == (127, "/nonsense: No such file or directory")
