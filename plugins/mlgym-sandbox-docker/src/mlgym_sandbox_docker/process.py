@@ -72,12 +72,12 @@ class EngineProcess(ProcessTree):
             super().interrupt(since)
 
     def freeze(self) -> None:
-        # The number 0 of one that never ran would mean our own group.
-        if not self.has_ended:
+        # The number 0 of one that never ran would mean our own group. What one that has ended left behind is frozen.
+        if self._receiver is not None:
             super().freeze()
 
     def thaw(self) -> None:
-        if not self.has_ended:
+        if self._receiver is not None:
             super().thaw()
 
     def limits_reached(self) -> Mapping[str, int]:
