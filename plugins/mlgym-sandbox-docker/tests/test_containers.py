@@ -171,6 +171,36 @@ async def test_a_helper_that_was_killed_before_it_began_is_replaced(box: Sandbox
     assert (done.status, done.output) == (0, b"here\n")
 
 
+async def test_what_a_shell_that_ended_left_behind_is_frozen(shell: Shell, output: Output) -> None:
+    await output(
+        "setsid bash -c 'echo $$ > ready; while :; do date > file; done' & disown; until [ -s ready ]; do :; done"
+    )
+    process = shell._process
+    assert isinstance(process, EngineProcess)
+    await output("(sleep 0.1; kill -9 $$) & disown")
+    while not process.has_ended:  # noqa: ASYNC110 - nothing else tells
+        await asyncio.sleep(0.01)
+    shell.freeze()
+    try:
+        left = process._descendants()
+        assert left
+        assert {process_state(process_id) for process_id in left} == {"T"}
+    finally:
+        shell.thaw()
+
+
+async def test_what_never_ran_is_no_process_of_ours(shell: Shell) -> None:
+    running = shell._process
+    assert isinstance(running, EngineProcess)
+    process = EngineProcess(running._container, None, [running])
+    process.interrupt(0)
+    process.freeze()
+    process.thaw()
+    await process.kill()
+    assert await process.wait() == 126
+    assert (await shell.run("echo here", _PATIENCE)).output == b"here\n"
+
+
 async def test_a_program_that_does_not_exist(box: Sandbox) -> None:
     done = await run_process(box, ["/nonsense"], output_limit=100, seconds=_PATIENCE)
     assert (done.status, done.error) == (127, "/nonsense: No such file or directory")

@@ -71,6 +71,15 @@ class EngineProcess(ProcessTree):
         if not self.has_ended:
             super().interrupt(since)
 
+    def freeze(self) -> None:
+        # The number 0 of one that never ran would mean our own group. What one that has ended left behind is frozen.
+        if self._receiver is not None:
+            super().freeze()
+
+    def thaw(self) -> None:
+        if self._receiver is not None:
+            super().thaw()
+
     def limits_reached(self) -> Mapping[str, int]:
         return self._container.limits_reached()
 
