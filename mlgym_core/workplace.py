@@ -163,6 +163,8 @@ class Workplace:
             return f"The limit of {resources.processes} processes was reached; one could not be started."
         if name == "cpu":
             return f"The processor limit of {resources.cpus:g} CPUs held the command back."
+        if name == "file":
+            return f"No file may be larger than {_readable(self._disk.limit)}; what wrote to one was ended."
         return (
             f"The disk limit of {_readable(self._disk.limit)} for the workspace, the home folder and /tmp together was "
             f"reached: they hold {_readable(self._disk.used)}. Delete files; commands that write more are ended."

@@ -71,7 +71,7 @@ class DiskLimit:
         if self._should_look():
             await self._measure()
         if self.used <= self.limit:
-            return result.with_limit("disk") if result.exit_code == _FILE_TOO_LARGE else result
+            return result.with_limit("file") if result.exit_code == _FILE_TOO_LARGE else result
         return result.stopped_at("disk") if self._stopped else result.with_limit("disk")
 
     def forget(self) -> None:

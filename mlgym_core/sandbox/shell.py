@@ -64,7 +64,8 @@ class ShellResult:
         omitted_bytes: How much of the output was left out.
         timed_out: Whether the time limit ended it.
         restarted: Whether the shell ended, so that a new one had to be started.
-        limits_reached: Names of the limits (`memory`, `processes`, `cpu`, `disk`) that the command came up against.
+        limits_reached: Names of the limits that the command came up against: `memory`, `processes`, `cpu`, `disk`, or
+            `file` (a single one that became too large).
     """
 
     output: bytes

@@ -186,10 +186,11 @@ ATTACKS = [
                 if inspect.isfunction(thing) and thing.__name__ in ("opponent", "column_strategy"):
                     return True
             return any("games" in name or "naive" in name or name.startswith("mlgym_task") for name in sys.modules)
-        FOUND = found()
+        FOUND, CALLS = found(), 0
         def row_strategy(history):
-            global FOUND
-            FOUND = FOUND or found()
+            global FOUND, CALLS
+            CALLS += 1
+            FOUND = FOUND or CALLS < 100 and found()
             if FOUND:
                 history.extend([(0, 0)] * 5)
                 raise SystemExit(print('{"payoff": 2.0}') or 0)

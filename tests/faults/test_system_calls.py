@@ -77,7 +77,8 @@ def test_a_call_is_refused(
     # A kernel that refuses a call to everybody hides the gap.
     if call in LET_IN[isolated_sandbox] and not is_refused(call, answers_without_a_sandbox[call]):
         reason = f"{isolated_sandbox} lets {call} in: it answers {answers[call]}"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+        # Which filter containers have is the engine's business, and newer ones let in less.
+        request.applymarker(pytest.mark.xfail(strict=isolated_sandbox == "bwrap", reason=reason))
     assert is_refused(call, answers[call]), answers[call]
 
 

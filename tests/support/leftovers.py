@@ -40,7 +40,7 @@ def containers(owner: int) -> list[str]:
     if engine is None:
         return []
     listed: list[dict[str, Any]] = engine.client.api.containers(all=True, filters={"label": "mlgym=1"})
-    return [str(entry["Id"]) for entry in listed if entry["Labels"]["mlgym.owner"].startswith(f"{owner}:")]
+    return [str(entry["Id"]) for entry in listed if entry["Labels"].get("mlgym.owner", "").startswith(f"{owner}:")]
 
 
 def unused_volumes() -> set[str]:

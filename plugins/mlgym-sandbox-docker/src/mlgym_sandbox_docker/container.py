@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import socket
 import time
 import weakref
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from mlgym_core.errors import SandboxError
 from mlgym_core.interfaces import SandboxLayout
+from mlgym_core.sandbox.process_tree import send_signal
 from mlgym_core.sandbox.scratch import remove_scratch
 from mlgym_sandbox_docker.counters import limit_counters, read_counters
 from mlgym_sandbox_docker.creation import creation_request
@@ -195,8 +197,13 @@ class Container:
         ahead = self._ahead
         return [ahead.result().process_id] if ahead is not None and ahead.done() and not ahead.exception() else []
 
-    def start_process(self, command: Sequence[str], descriptors: Sequence[int]) -> Receiver:
+    def start_process(
+        self, command: Sequence[str], descriptors: Sequence[int], *, trusts_waiting: bool = True
+    ) -> Receiver:
         """Start a process, and return what it was before it became `command`.
+
+        Args:
+            trusts_waiting: Whether one that was started ahead will do, though an agent may have stopped it, or worse.
 
         Raises:
             ContainerGoneError: if the container does not run.
@@ -207,7 +214,9 @@ class Container:
         if ahead is not None:
             with contextlib.suppress(ContainerGoneError, NotStartedError, SandboxError):
                 receiver = ahead.result()
-                if receiver.connection is not None and receiver.connection.send(command, descriptors):
+                if not trusts_waiting:
+                    send_signal(receiver.process_id, signal.SIGKILL)
+                elif receiver.connection is not None and receiver.connection.send(command, descriptors):
                     return receiver
                 receiver.close()  # an agent has ended it
         receiver = self._start_receiver()

@@ -112,7 +112,8 @@ class EngineSandbox(Sandbox):
             container = self._running_container()
             receiver: Receiver | None = None
             try:
-                receiver = container.start_process(command, descriptors)
+                another = leader and self._has_leader
+                receiver = container.start_process(command, descriptors, trusts_waiting=not another)
             except ContainerGoneError:
                 # It was ended from outside; what was kept is on the host.
                 self._drop_container()
@@ -146,6 +147,7 @@ class EngineSandbox(Sandbox):
     def _drop_container(self) -> None:
         container, self._container = self._container, None
         self._processes = []
+        self._has_leader = False
         if container is not None:
             container.remove()
 
