@@ -96,6 +96,7 @@ class Container:
         self._lease: GpuLease | None = None
         self._alive: socket.socket | None = None
         self._ahead: Future[Receiver] | None = None
+        self._begun: list[Receiver] = []
         self._is_removed = False
         self._descriptors = DescriptorSender()
         note_shown(self._shown)
@@ -195,6 +196,11 @@ class Container:
         ahead = self._ahead
         return [ahead.result().process_id] if ahead is not None and ahead.done() and not ahead.exception() else []
 
+    def roots(self) -> list[int]:
+        """Return the ids on this machine of the processes that `start_process` started and that still run."""
+        self._begun = [receiver for receiver in self._begun if is_alive(receiver.process_id, receiver.started)]
+        return [receiver.process_id for receiver in self._begun]
+
     def start_process(self, command: Sequence[str], descriptors: Sequence[int]) -> Receiver:
         """Start a process, and return what it was before it became `command`.
 
@@ -208,12 +214,14 @@ class Container:
             with contextlib.suppress(ContainerGoneError, NotStartedError, SandboxError):
                 receiver = ahead.result()
                 if receiver.connection is not None and receiver.connection.send(command, descriptors):
+                    self._begun.append(receiver)
                     return receiver
                 receiver.close()  # an agent has ended it
         receiver = self._start_receiver()
         if receiver.connection is None or not receiver.connection.send(command, descriptors):
             with contextlib.suppress(OSError):
                 os.write(descriptors[2], b"The process ended before it began.\n")
+        self._begun.append(receiver)
         return receiver
 
     def _start_receiver(self) -> Receiver:
