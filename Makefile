@@ -18,10 +18,14 @@ READY := $(VENV)/.ready
 READY_FOR_DEMO := $(VENV)/.ready-for-demo
 READY_FOR_DEVELOPMENT := $(VENV)/.ready-for-development
 
+# What is only compared with has requirements that ours need not fit.
+VENV_OF_RIVALS := .venv-rivals
+READY_RIVALS := $(VENV_OF_RIVALS)/.ready
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo install test check format benchmark build constraints constraints-update clean
+.PHONY: help demo install test check format benchmark benchmark-rivals build constraints constraints-update clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -47,7 +51,10 @@ format: $(READY_FOR_DEVELOPMENT) ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 
 benchmark: $(READY_FOR_DEVELOPMENT) ## Measure the speed, one benchmark after another
-	$(BIN)/python -m pytest -m benchmark -s $(PYTEST_ARGUMENTS)
+	$(BIN)/python -m pytest -m benchmark -s --ignore tests/benchmarks/test_rivals.py $(PYTEST_ARGUMENTS)
+
+benchmark-rivals: $(READY_FOR_DEVELOPMENT) $(READY_RIVALS) ## Measure the speed beside SWE-ReX and Inspect AI
+	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks/test_rivals.py $(PYTEST_ARGUMENTS)
 
 build: $(READY_FOR_DEVELOPMENT) ## Build the wheels and source distributions of all members into dist
 	$(BIN)/uv build --quiet --all-packages --out-dir dist
@@ -59,7 +66,7 @@ constraints-update: $(READY) ## Resolve all members anew, and write the list and
 	$(BIN)/python .ci/constraints.py update
 
 clean: ## Remove .venv, builds and tool caches
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV_OF_RIVALS) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # An environment with uv in it, which installs the rest in a fraction of pip's time. An environment that
 # `uv sync` or you made is used as it is.
@@ -93,4 +100,10 @@ $(READY_FOR_DEMO): $(READY) $(PROJECTS)
 $(READY_FOR_DEVELOPMENT): $(READY) $(PROJECTS)
 	@echo "Installing all members and the development tools …"
 	@$(UV_INSTALL) --group dev --editable . $(addprefix --editable ,$(MEMBERS))
+	@touch $@
+
+$(READY_RIVALS): $(READY) pyproject.toml
+	@echo "Installing what the speed is compared with into $(VENV_OF_RIVALS) …"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV_OF_RIVALS)
+	@$(BIN)/uv pip install --quiet --python $(VENV_OF_RIVALS)/bin/python --group benchmark-rivals
 	@touch $@

@@ -490,7 +490,7 @@ class AsyncEnv(ToolContext):
         submission = scratch_folder("submission")
         try:
             try:
-                episode.workplace.copy_submission(submission)
+                await episode.workplace.copy_submission(submission)
             except InvalidSubmission as problem:
                 score = invalid_score(self._prepared, split, self._protocol, str(problem))
             else:

@@ -103,6 +103,11 @@ class Snapshot:
     _seed: int = field(repr=False)
 
     @property
+    def background_processes(self) -> int:
+        """How many background processes there were. They are not part of it."""
+        return self._workplace.background_processes
+
+    @property
     def origin(self) -> dict[str, object]:
         """What records say of it."""
         return {"episode_id": self.episode_id, "step": self.step}

@@ -124,7 +124,8 @@ class Env:
     def fork(self, snapshot: Snapshot) -> Env:
         """Return another environment that goes on from a snapshot; see `AsyncEnv.fork`. Close it, too."""
         twin: AsyncEnv = self._run(self._core.fork(snapshot))
-        return Env(twin, self._run)
+        # Whichever is closed last closes the event loop; one that is closed too early is made again.
+        return Env(twin, self._run, self._close_runner)
 
     def restore(self, snapshot: Snapshot) -> Observation:
         """Bring files and shell back to a snapshot; see `AsyncEnv.restore`."""

@@ -7,6 +7,7 @@ grader's Python holds nothing but what the task's `grader_requirements` name.
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -246,6 +247,14 @@ class SandboxProcess(abc.ABC):
         return {}
 
     @abc.abstractmethod
+    def descendants(self) -> Sequence[int]:
+        """Return the process ids, on the host, of all descendants."""
+
+    @abc.abstractmethod
+    def open_files(self) -> Sequence[Path]:
+        """Return the host's links (`/proc/…/fd/…`) to what the process and its descendants have open."""
+
+    @abc.abstractmethod
     def freeze(self) -> None:
         """Stop the process and all descendants until `thaw`."""
 
@@ -279,8 +288,16 @@ class Sandbox(abc.ABC):
 
     @classmethod
     def limits(cls) -> Mapping[str, str]:
-        """Return the limits that hold on this machine (`memory`, `processes`, `cpu`), and what holds each."""
+        """Return the limits that hold on this machine (`memory`, `processes`, `cpu`), and what holds each.
+
+        What holds one for all processes together begins with `control group`.
+        """
         return {}
+
+    @classmethod
+    def layers_work(cls, folder: Path) -> bool:
+        """Return whether mounts whose sources lie in `folder` may have layers on this machine."""
+        return False
 
     @classmethod
     def remove_abandoned(cls) -> Mapping[str, int]:
@@ -326,6 +343,17 @@ class Sandbox(abc.ABC):
         Raises:
             SandboxError: if it cannot be started.
         """
+
+    @contextlib.asynccontextmanager
+    async def files(self, mount: Mount) -> AsyncIterator[Path]:
+        """Give the host path at which a mount's files are seen as the sandbox sees them.
+
+        Nothing in the sandbox may run meanwhile. Links in it mean what they mean in the sandbox: do not follow them.
+
+        Raises:
+            SandboxError: if they cannot be seen.
+        """
+        yield mount.source
 
     async def close(self) -> None:
         """End what is left of the sandbox. The processes that `spawn` returned are killed by their owners."""

@@ -15,7 +15,7 @@ from mlgym_core.journal import Observer
 from mlgym_core.limits import Limits
 from mlgym_core.preparation import prepare_task
 from mlgym_core.records import new_run_folder
-from mlgym_core.sandbox.selection import choose_sandbox
+from mlgym_core.sandbox.selection import choose_sandbox, needs_of
 from mlgym_core.toolbox import load_tools
 from mlgym_core.types import PROTOCOLS, REWARD_SCHEMES, Protocol, RewardScheme
 
@@ -84,7 +84,8 @@ async def make_env(
         max_tokens=max_tokens,
         **{name: options[name] for name in Limits.__annotations__ if name in options},  # type: ignore[literal-required]
     )
-    sandbox_name, sandbox_class = choose_sandbox(host, options.get("sandbox", "auto"))
+    needs = needs_of(host.tasks.spec(task))
+    sandbox_name, sandbox_class = choose_sandbox(host, options.get("sandbox", "auto"), needs)
     prepared = await asyncio.to_thread(prepare_task, host, task, options.get("variant"))
     runs_dir = options.get("runs_dir")
     if run_folder is None and runs_dir is not None:

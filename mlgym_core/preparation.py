@@ -16,6 +16,7 @@ from mlgym_core.errors import MlgymError, PluginError, UsageError
 from mlgym_core.host import Host
 from mlgym_core.ids import slug
 from mlgym_core.interfaces import Preparation, Task
+from mlgym_core.sandbox.areas import disk_bytes
 from mlgym_core.sandbox.environments import packages_for
 from mlgym_core.sandbox.locking import exclusive_lock
 from mlgym_core.settings import cache_dir
@@ -29,6 +30,7 @@ class PreparedTask:
     Attributes:
         public: Folder that each workspace is a copy of.
         private: Folder that graders see.
+        public_bytes: Size of the files in it.
         data_hash: Hash of both folders.
         package: The folder or file of the package with the task's class.
         packages: Python packages of the agent and of submission processes, or None.
@@ -40,12 +42,23 @@ class PreparedTask:
     task: Task
     variant: str
     public: Path
+    public_bytes: int
     private: Path
     data_hash: str
     package: Path
     packages: Path | None
     grader_packages: Path | None
     dockerfile: Path | None = None
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        """Requirement strings of `packages`."""
+        return _requirements(self.spec)
+
+
+def _requirements(spec: TaskSpec) -> tuple[str, ...]:
+    # Where there is a network, the agent may add packages of its own.
+    return (*spec.requirements, "pip") if spec.network else spec.requirements
 
 
 def prepare_task(
@@ -78,10 +91,11 @@ def prepare_task(
         task=task,
         variant=chosen,
         public=public,
+        public_bytes=disk_bytes([public]),
         private=private,
         data_hash=(folder / "hash").read_text(),
         package=package,
-        packages=packages_for(spec.requirements, notify),
+        packages=packages_for(_requirements(spec), notify),
         grader_packages=packages_for(spec.grader_requirements, notify),
         dockerfile=_dockerfile_of(spec, package),
     )
@@ -114,6 +128,10 @@ def _prepare(task: Task, spec: TaskSpec, folder: Path, notify: Callable[[str], N
                 raise
             except Exception as error:
                 raise PluginError(f"Task {spec.id!r} could not be prepared: {error!r}.") from error
+            for path in public.rglob("*"):
+                # They may show through in workspaces, where they are the agent's.
+                if not path.is_symlink():
+                    path.chmod(0o755 if path.is_dir() else 0o644)
             (partial / "hash").write_text(_content_hash((public, private)))
             partial.rename(folder)
         finally:

@@ -30,7 +30,7 @@ from mlgym_core.journal import Observer
 from mlgym_core.making import EnvOptions, make_env
 from mlgym_core.preparation import prepare_task
 from mlgym_core.records import episode_folder, read_json, write_json
-from mlgym_core.sandbox.selection import choose_sandbox
+from mlgym_core.sandbox.selection import choose_sandbox, needs_of
 from mlgym_core.signatures import checked_arguments, parameters_model
 from mlgym_core.types import EpisodeResult, Frozen, Protocol, RewardScheme
 
@@ -179,7 +179,8 @@ class Run:
         for tool in plan.tools or ():
             self._host.tools.spec(tool)
         self._host.executors.spec(plan.executor)
-        choose_sandbox(self._host, plan.sandbox)
+        for task in plan.tasks:
+            choose_sandbox(self._host, plan.sandbox, needs_of(self._host.tasks.spec(task)))
 
     def _options_model(self, agent: str) -> type[BaseModel]:
         """Return the model that checks the options of an agent."""

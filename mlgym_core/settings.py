@@ -32,6 +32,11 @@ def cache_dir() -> Path:
     return folder
 
 
+def is_offline() -> bool:
+    """Return whether `MLGYM_OFFLINE` forbids to fetch anything from other machines."""
+    return os.environ.get("MLGYM_OFFLINE", "").lower() not in ("", "0", "false", "no")
+
+
 def names_from_environment(variable: str) -> frozenset[str] | None:
     """Return the comma-separated names in an environment variable, or None if it is not set."""
     value = os.environ.get(variable)

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import posixpath
-import subprocess
-import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mlgym_core.errors import SandboxError, ToolError
+from mlgym_core.errors import ToolError
 from mlgym_core.interfaces import Mount, Sandbox, SandboxLayout
 from mlgym_core.preparation import PreparedTask, copy_public
-from mlgym_core.sandbox.control_groups import usable_controllers
-from mlgym_core.sandbox.pipes import run_process
-from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
+from mlgym_core.sandbox.areas import AREAS, Layer, copy_area, free_bytes, is_empty, remove_work_folder
+from mlgym_core.sandbox.disk import DiskLimit
+from mlgym_core.sandbox.environments import pip_variables
+from mlgym_core.sandbox.overlays import stack_is_too_high
+from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder, scratch_parent
 from mlgym_core.sandbox.shell import Shell, ShellResult, ShellState
 from mlgym_core.sandbox.submission_files import copy_submission
+from mlgym_core.sandbox.transfers import read_file, write_file
 from mlgym_core.specs import Resources
 
 WORKSPACE = "/workspace"
 _HOME = "/home/agent"
-_AREAS = ("workspace", "home", "tmp")
-"""The folders that an agent can write to."""
-_FILE_SECONDS = 60.0
+_TARGETS = (WORKSPACE, _HOME, "/tmp")  # noqa: S108 - paths of the sandbox
+"""Where the areas appear in the sandbox."""
+_LARGEST_COPY = 16 << 20
+"""Public files larger than that together show through instead of being copied: renaming a folder that shows through
+means copying it, which programs do not expect of a small task."""
+_DISK_SHARE = 0.8
+"""Of the free disk that an agent's files may take, unless the task says something else."""
 _DEFAULT_PROCESSES = 4096
 _LONGEST_PATH = 4095
 """Linux's PATH_MAX without the closing NUL."""
@@ -35,18 +41,21 @@ _MEMORY_SHARE = 0.9
 """Of the machine's memory that an agent's processes may have together, unless the task says something else."""
 
 
+@dataclass(frozen=True)
 class WorkplaceSnapshot:
-    """A copy of an agent's files and of its shell's state, deleted when nobody refers to it any more.
+    """An agent's files and the state of its shell at one moment.
 
     Attributes:
-        folder: On the host, with the areas of a workplace in it.
+        layers: The files, the lowest layer first.
+        shows_public: Whether the task's own files show through the layers.
+        background_processes: How many there were; they are not part of it.
     """
 
-    def __init__(self, folder: Path, state: ShellState, home: Path) -> None:
-        self.folder = folder
-        self._state = state
-        self._home = home
-        weakref.finalize(self, _remove_in, os.getpid(), folder)
+    layers: tuple[Layer, ...]
+    shows_public: bool
+    background_processes: int
+    _state: ShellState
+    _home: Path
 
     def state_in(self, home: Path) -> ShellState:
         """Return the shell's state for a workplace whose folder is `home`.
@@ -58,22 +67,12 @@ class WorkplaceSnapshot:
         return ShellState(state.commands.replace(old, new), state.working_directory.replace(old, new))
 
 
-def _remove_in(process_id: int, folder: Path) -> None:
-    # A forked child drops its copy of the object; the folder is its parent's.
-    if process_id == os.getpid():
-        remove_scratch(folder)
-
-
-def _copy_areas(source: Path, destination: Path) -> None:
-    """Copy workspace, home and temporary files, links as links, sharing blocks where the file system can."""
-    command = ["cp", "--archive", "--reflink=auto", "--", *(str(source / name) for name in _AREAS), str(destination)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise SandboxError(f"The agent's files could not be copied: {done.stderr.strip()[-500:]}")
-
-
 class Workplace:
-    """Everything an agent can touch. Make it with `open`, and `close` it.
+    """Everything an agent can touch. Start it with `open`, and `close` it.
+
+    Attributes:
+        sandbox: Where the agent's processes run.
+        workspace: The host folder with the changes to the workspace, if the task's files show through, or all of it.
 
     Args:
         prepared: The task.
@@ -88,38 +87,66 @@ class Workplace:
         self._origin = origin
         self._owner = os.getpid()
         self._folder = scratch_folder("episode")
-        self.workspace, home, temporary = (self._folder / name for name in _AREAS)
-        if origin is None:
-            for folder in (self.workspace, home, temporary):
-                folder.mkdir(mode=0o755)
+        self._areas = [self._folder / name for name in AREAS]
+        self.workspace = self._areas[0]
+        for area in self._areas:
+            area.mkdir(mode=0o755)
+        self._layered = sandbox_class.layers_work(scratch_parent())
+        self._shows_public = self._layered and prepared.public_bytes > _LARGEST_COPY
+        """Whether the task's public files show through, instead of being copied."""
+        self._layers: tuple[Layer, ...] = ()
+        if origin is not None:
+            self._take(origin)
+        elif not self._shows_public:
             copy_public(prepared, self.workspace)
-        else:
-            _copy_areas(origin.folder, self._folder)
         wanted = prepared.spec.resources or Resources()
-        self._sandbox = sandbox_class(
+        disk_bytes = wanted.disk_bytes or int(free_bytes(self._folder) * _DISK_SHARE)
+        self.sandbox = sandbox_class(
             SandboxLayout(
-                mounts=(
-                    Mount(self.workspace, WORKSPACE, writable=True),
-                    Mount(home, _HOME, writable=True),
-                    Mount(temporary, "/tmp", writable=True),  # noqa: S108 - a path of the sandbox
-                ),
+                mounts=self._mounts(),
                 working_directory=WORKSPACE,
                 home=_HOME,
                 packages=prepared.packages,
-                requirements=prepared.spec.requirements,
+                requirements=prepared.requirements,
+                environment=pip_variables(_HOME, network=prepared.spec.network),
                 image=prepared.spec.image,
                 dockerfile=prepared.dockerfile,
                 network=prepared.spec.network,
                 resources=Resources(
-                    memory_bytes=wanted.memory_bytes or _default_memory(),
+                    memory_bytes=wanted.memory_bytes or _default_memory(sandbox_class),
                     processes=wanted.processes or _DEFAULT_PROCESSES,
                     cpus=wanted.cpus,
-                    disk_bytes=wanted.disk_bytes,
+                    disk_bytes=disk_bytes,
                     gpus=wanted.gpus,
                 ),
             )
         )
-        self._shell = Shell(self._sandbox)
+        self._shell = Shell(self.sandbox)
+        self._disk = DiskLimit(disk_bytes, self._folder, self._areas, self._shell, self._carried_bytes)
+
+    def _mounts(self) -> tuple[Mount, ...]:
+        own = {
+            area: tuple(layer.folder / area.name for layer in self._layers if area.name in layer.filled)
+            for area in self._areas
+        }
+        if not self._layered:
+            own = dict.fromkeys(self._areas, ())
+        if self._shows_public:
+            own[self.workspace] = (self._prepared.public, *own[self.workspace])
+        return tuple(
+            Mount(area, target, writable=True, layers=own[area])
+            for area, target in zip(self._areas, _TARGETS, strict=True)
+        )
+
+    def _take(self, origin: WorkplaceSnapshot) -> None:
+        """Begin with the files of a snapshot; the areas are empty."""
+        self._layers, self._shows_public = origin.layers, origin.shows_public
+        if not self._layered:
+            for area in self._areas:
+                copy_area(origin.layers[-1].folder / area.name, area)
+
+    def _carried_bytes(self) -> int:
+        return sum(layer.disk_bytes for layer in self._layers) if self._layered else 0
 
     @property
     def belongs_to_this_process(self) -> bool:
@@ -128,11 +155,18 @@ class Workplace:
 
     def limit_text(self, name: str) -> str:
         """Return a sentence for the agent about a limit that was reached."""
-        resources = self._sandbox.layout.resources or Resources()
-        if name == "memory" and resources.memory_bytes is not None:
-            size = resources.memory_bytes / (1 << 30)
-            return f"The memory limit of {size:.3g} GiB for all processes together was reached; a process was ended."
-        return f"The limit of {resources.processes} processes was reached; one could not be started."
+        resources = self.sandbox.layout.resources or Resources()
+        if name == "memory":
+            size = _readable(resources.memory_bytes or 0)
+            return f"The memory limit of {size} for all processes together was reached; a process was ended."
+        if name == "processes":
+            return f"The limit of {resources.processes} processes was reached; one could not be started."
+        if name == "cpu":
+            return f"The processor limit of {resources.cpus:g} CPUs held the command back."
+        return (
+            f"The disk limit of {_readable(self._disk.limit)} for the workspace, the home folder and /tmp together was "
+            f"reached: they hold {_readable(self._disk.used)}. Delete files; commands that write more are ended."
+        )
 
     @property
     def working_directory(self) -> str:
@@ -150,20 +184,66 @@ class Workplace:
             await self._shell.load_state(self._origin.state_in(self._folder))
 
     async def snapshot(self) -> WorkplaceSnapshot:
-        """Return a copy of the files and of the shell's state. Background processes are not part of it.
+        """Return the files and the shell's state. Background processes are not part of it, and go on.
+
+        Where layers work and nothing but the shell runs, what has changed becomes a layer, and the shell is started
+        anew on top of it, in the same state. Otherwise the files are copied.
 
         Raises:
             SandboxError: if the shell does not tell its state, or files cannot be read.
         """
         state = await self._shell.dump_state()
-        folder = scratch_folder("snapshot")
-        try:
+        processes = self._shell.background_processes()
+        if self._layered and processes == 0 and not self._shell_holds_files():
+            if not self._layers or not is_empty(self._areas):
+                await self._seal(state)
+            layers, shows_public = self._layers, self._shows_public
+        else:
             with self._frozen():
-                await asyncio.to_thread(_copy_areas, self._folder, folder)
-        except BaseException:
-            remove_scratch(folder)
-            raise
-        return WorkplaceSnapshot(folder, state, self._folder)
+                layers, shows_public = (await self._copied(),), False
+        return WorkplaceSnapshot(layers, shows_public, processes, state, self._folder)
+
+    def _shell_holds_files(self) -> bool:
+        """Return whether the shell has files open, which a layer could change through."""
+        for link in self._shell.open_files():
+            with contextlib.suppress(OSError):
+                target = os.readlink(link)
+                if target.startswith("/") and not target.startswith("/dev/"):
+                    return True
+        return False
+
+    async def _seal(self, state: ShellState) -> None:
+        """Make a layer of what has changed and go on above it."""
+        await self._shell.close()
+        if any(stack_is_too_high((*mount.layers, mount.source), mount.source) for mount in self._mounts()):
+            self._layers = (await self._copied(),)
+            self._shows_public = False
+            self._empty_areas()
+        else:
+            self._layers = (*self._layers, Layer.of_changes(self._folder))
+        await self._start_shell(state)
+
+    async def _copied(self) -> Layer:
+        """Return a copy of all that is seen; nothing in the sandbox may run."""
+        layer = Layer(scratch_folder("layer"))
+        for area, mount in zip(self._areas, self.sandbox.layout.mounts, strict=True):
+            copy = layer.folder / area.name
+            copy.mkdir()
+            async with self.sandbox.files(mount) as files:
+                await asyncio.to_thread(copy_area, files, copy)
+        return layer
+
+    def _empty_areas(self) -> None:
+        for area in self._areas:
+            remove_scratch(area)
+            remove_work_folder(area)
+            area.mkdir(mode=0o755)
+
+    async def _start_shell(self, state: ShellState) -> None:
+        self.sandbox.layout = replace(self.sandbox.layout, mounts=self._mounts())
+        await self._shell.start()
+        await self._shell.load_state(state)
+        self._disk.forget()
 
     async def restore(self, snapshot: WorkplaceSnapshot) -> None:
         """Bring files and shell back to a snapshot. Background processes are ended.
@@ -172,11 +252,9 @@ class Workplace:
             SandboxError: if the shell does not start.
         """
         await self._shell.close()
-        for name in _AREAS:
-            remove_scratch(self._folder / name)
-        await asyncio.to_thread(_copy_areas, snapshot.folder, self._folder)
-        await self._shell.start()
-        await self._shell.load_state(snapshot.state_in(self._folder))
+        await asyncio.to_thread(self._empty_areas)
+        await asyncio.to_thread(self._take, snapshot)
+        await self._start_shell(snapshot.state_in(self._folder))
 
     async def run(self, command: str, seconds: float) -> ShellResult:
         """Run a command in the persistent shell.
@@ -186,7 +264,7 @@ class Workplace:
         """
         if len(command) > _LONGEST_COMMAND:
             raise ToolError(f"The command is too long: the limit is {_LONGEST_COMMAND:,} bytes. Write a file instead.")
-        return await self._shell.run(command, seconds)
+        return await self._disk.while_running(self._shell.run(command, seconds))
 
     async def read_file(self, path: str, max_bytes: int) -> bytes:
         """Read a file as the agent would, through a process in the sandbox.
@@ -194,14 +272,7 @@ class Workplace:
         Raises:
             ToolError: if it cannot be read.
         """
-        done = await run_process(
-            self._sandbox, ["/bin/cat", "--", self._absolute(path)], output_limit=max_bytes, seconds=_FILE_SECONDS
-        )
-        if done.status is None and len(done.output) == max_bytes:
-            return done.output
-        if done.status != 0:
-            raise ToolError(f"{path} cannot be read: {_last_part(done.error)}.")
-        return done.output
+        return await read_file(self.sandbox, self._absolute(path), max_bytes)
 
     async def write_file(self, path: str, content: bytes) -> None:
         """Write a file as the agent would, through a process in the sandbox.
@@ -209,17 +280,7 @@ class Workplace:
         Raises:
             ToolError: if it cannot be written.
         """
-        script = 'mkdir -p -- "$1" && cat > "$2"'
-        target = self._absolute(path)
-        done = await run_process(
-            self._sandbox,
-            ["/bin/sh", "-c", script, "sh", posixpath.dirname(target), target],
-            content=content,
-            output_limit=4096,
-            seconds=_FILE_SECONDS,
-        )
-        if done.status != 0:
-            raise ToolError(f"{path} cannot be written: {_last_part(done.error)}.")
+        await write_file(self.sandbox, self._absolute(path), content)
 
     def _absolute(self, path: str) -> str:
         if not path or "\0" in path:
@@ -233,7 +294,7 @@ class Workplace:
             raise ToolError(f"The path is too long: {size:,} bytes, of {_LONGEST_PATH:,} that a path can have.")
         return absolute
 
-    def copy_submission(self, destination: Path) -> None:
+    async def copy_submission(self, destination: Path) -> None:
         """Copy the task's submission files out of the workspace, while nothing in the sandbox runs.
 
         Raises:
@@ -241,10 +302,12 @@ class Workplace:
         """
         # Its own folder is ours, whatever the agent did to its permissions.
         self.workspace.chmod(0o755)
+        wanted = self._prepared.task.submission_files()
         with self._frozen():
-            copy_submission(self.workspace, self._prepared.task.submission_files(), destination)
+            async with self.sandbox.files(self.sandbox.layout.mounts[0]) as files:
+                await asyncio.to_thread(copy_submission, files, wanted, destination)
 
-    @contextmanager
+    @contextlib.contextmanager
     def _frozen(self) -> Iterator[None]:
         self._shell.freeze()
         try:
@@ -255,22 +318,23 @@ class Workplace:
     async def end_processes(self) -> None:
         """Kill whatever runs in the sandbox; the workspace stays."""
         await self._shell.close()
-        await self._sandbox.close()
+        await self.sandbox.close()
 
     async def close(self) -> None:
         """End everything and delete the workspace."""
         await self.end_processes()
+        # What layers hold on disk goes with the last reference to them, and not when the collector gets round to us.
+        self._layers, self._origin = (), None
         if self.belongs_to_this_process:
             remove_scratch(self._folder)
 
 
-def _default_memory() -> int | None:
+def _default_memory(sandbox_class: type[Sandbox]) -> int | None:
     """Return a limit that keeps an agent from taking the runner down, where it can be held for all its processes."""
-    if "memory" not in usable_controllers():
+    if not sandbox_class.limits().get("memory", "").startswith("control group"):
         return None
     return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * _MEMORY_SHARE)
 
 
-def _last_part(error: str) -> str:
-    """Return the reason from a message such as `cat: x: No such file or directory`."""
-    return error.rpartition("\n")[2].rpartition(": ")[2].rstrip(".") or "it failed without a message"
+def _readable(size: int) -> str:
+    return f"{size / (1 << 30):.3g} GiB" if size >= 1 << 28 else f"{size / (1 << 20):.3g} MiB"

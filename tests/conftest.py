@@ -9,6 +9,7 @@ import pytest
 
 from mlgym_core import Host
 from mlgym_core.sandbox.bwrap import BwrapSandbox
+from mlgym_sandbox_docker import plugin as docker_plugin
 
 SUPPORT = Path(__file__).parent / "support"
 sys.path.insert(0, str(SUPPORT))
@@ -20,8 +21,8 @@ needs_bwrap = pytest.mark.skipif(BwrapSandbox.unavailable_reason() is not None, 
 
 @pytest.fixture(scope="session")
 def host() -> Host:
-    """The core's own plugin and the small tasks."""
-    return Host.of(ExamplePlugin())
+    """The core's own plugin, the small tasks, and the sandboxes of container engines."""
+    return Host.of(ExamplePlugin(), docker_plugin)
 
 
 @pytest.fixture
@@ -35,3 +36,16 @@ def installed_examples(host: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
 def sandbox_name(request: pytest.FixtureRequest) -> str:
     """Each of the sandboxes that come with the core."""
     return str(request.param)
+
+
+@pytest.fixture(params=["bwrap", "docker"])
+def isolated_sandbox(request: pytest.FixtureRequest, host: Host) -> str:
+    """Each of the sandboxes that isolate; skips where it does not work, with the reason.
+
+    Parametrize it indirectly for what concerns only one of them.
+    """
+    name = str(request.param)
+    reason = host.sandboxes.load(name).unavailable_reason()
+    if reason is not None:
+        pytest.skip(f"{name} does not work here: {reason}")
+    return name

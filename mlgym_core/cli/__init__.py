@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": ("run:run_command", "Let agents play tasks, and grade what they submit."),
     "resume": ("run:resume_command", "Finish what a run left undone."),
+    "prepare": ("prepare:prepare_command", "Make tasks ready ahead of a run."),
     "grade": ("grade:grade_command", "Grade a submission folder, outside an episode."),
     "info": ("info:info_command", "Show everything about one task."),
     "tasks": ("listings:tasks_command", "List the installed tasks."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -12,7 +13,7 @@ import click
 @click.option("--all", "everything", is_flag=True, help="Also prepared tasks and the packages of sandboxes.")
 @click.pass_context
 def clean_command(context: click.Context, everything: bool) -> None:
-    """Remove what nothing owns any more: temporary folders and control groups of runs that were killed.
+    """Remove what nothing owns any more: what runs that were killed left, such as temporary folders and containers.
 
     This also happens by itself whenever mlgym starts. With --all, prepared tasks and the packages of sandboxes go, too;
     they are made again when they are needed. Do not use --all while a run goes on.
@@ -22,13 +23,19 @@ def clean_command(context: click.Context, everything: bool) -> None:
       mlgym clean
       mlgym clean --all
     """
-    from mlgym_core.sandbox.control_groups import usable_controllers
+    from mlgym_core.cli import host_of
+    from mlgym_core.errors import MlgymError
     from mlgym_core.sandbox.scratch import remove_abandoned
     from mlgym_core.settings import cache_dir
 
-    usable_controllers()  # looks for abandoned groups on the way
-    removed = remove_abandoned()
-    click.echo(f"Removed {removed} abandoned temporary folder{'' if removed == 1 else 's'}.")
+    removed = Counter({"temporary folder": remove_abandoned()})
+    for spec in (host := host_of(context)).sandboxes:
+        try:
+            removed.update(host.sandboxes.load(spec.id).remove_abandoned())
+        except MlgymError as error:
+            click.echo(f"Of the sandbox {spec.id!r} nothing was removed: {error}", err=True)
+    for what, number in removed.items():
+        click.echo(f"Removed {number} abandoned {what}{'' if number == 1 else 's'}.")
     if everything:
         for name in ("prepared", "environments", "sandbox-files"):
             folder = cache_dir() / name

@@ -13,6 +13,7 @@ import click
 
 if TYPE_CHECKING:
     from mlgym_core.host import Host
+    from mlgym_core.interfaces import Sandbox
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,6 @@ def examine(host: Host) -> Iterator[Finding]:
     """Yield the findings."""
     yield Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
     yield from _sandboxes(host)
-    yield from _limits()
     yield _installer()
     yield _cache()
     yield from _plugins(host)
@@ -88,29 +88,31 @@ def _sandboxes(host: Host) -> Iterator[Finding]:
         if reason is None:
             detail = "works" if sandbox_class.isolated else "works; it does not isolate anything"
             yield Finding(f"sandbox {spec.id}", "ok", detail)
+            if sandbox_class.isolated:
+                yield from _holds(spec.id, sandbox_class)
         else:
             yield Finding(f"sandbox {spec.id}", "warning", "does not work here", reason)
 
 
-def _limits() -> Iterator[Finding]:
-    import os
+def _holds(sandbox_id: str, sandbox_class: type[Sandbox]) -> Iterator[Finding]:
+    """Yield which limits hold in a sandbox that works, and how it takes snapshots."""
+    from mlgym_core.sandbox.scratch import scratch_parent
 
-    from mlgym_core.sandbox.control_groups import usable_controllers
-
-    usable = usable_controllers()
-    for controller, what in (("memory", "memory"), ("pids", "number of processes")):
-        name = f"limit on the {what}"
-        if controller in usable:
-            yield Finding(name, "ok", f"held by the {controller} control group")
-        elif controller == "pids" and os.geteuid() == 0:
-            yield Finding(
-                name,
-                "warning",
-                "not held in bwrap: there is no writable control group, and the kernel exempts root from the other way",
-                "Run as an ordinary user, or with a writable control group.",
-            )
-        else:
-            yield Finding(name, "ok", "held per process (prlimit), since there is no writable control group")
+    held = {**sandbox_class.limits(), "disk": "looked at several times a second; each file by the kernel"}
+    missing = [limit for limit in ("memory", "processes", "cpu") if limit not in held]
+    detail = "; ".join(f"{limit}: {how}" for limit, how in held.items())
+    if missing:
+        yield Finding(
+            f"limits {sandbox_id}",
+            "warning",
+            f"{detail}; not held: {', '.join(missing)}",
+            "Run where control groups are delegated to you (such as a systemd user session), or use containers.",
+        )
+    else:
+        yield Finding(f"limits {sandbox_id}", "ok", detail)
+    layers = sandbox_class.layers_work(scratch_parent())
+    how = "layers that forks share" if layers else "copies, with shared blocks where the file system can"
+    yield Finding(f"snapshots {sandbox_id}", "ok", how)
 
 
 def _installer() -> Finding:

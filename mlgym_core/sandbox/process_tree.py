@@ -33,6 +33,21 @@ def all_processes() -> dict[int, tuple[int, int, int]]:
     return table
 
 
+def children_below(process_id: int) -> list[int] | None:
+    """Return the process ids of all descendants as the kernel lists them, or None where it does not.
+
+    One that starts another at this moment may be missed.
+    """
+    found: list[int] = []
+    pending = [process_id]
+    while pending:
+        for listing in Path("/proc", str(pending.pop()), "task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                pending += (children := [int(child) for child in listing.read_text().split()])
+                found += children
+    return found if found or Path("/proc/self/task", str(os.getpid()), "children").exists() else None
+
+
 def send_signal(process_id: int, number: signal.Signals) -> None:
     """Send a signal to a process, if it still exists."""
     with contextlib.suppress(ProcessLookupError):
@@ -63,10 +78,15 @@ class ProcessTree(SandboxProcess):
         self._root = process.pid if root is None else root
         self._owner = os.getpid()
 
+    @property
+    def root(self) -> int:
+        """The process id of the tree's root."""
+        return self._root
+
     def _descendants(self) -> dict[int, tuple[int, int, int]]:
         table = all_processes()
         # Daemons leave their parent but, unless they go to some length, stay in the session.
-        members = {self._root} | {pid for pid, (_, session, _) in table.items() if session == self._process.pid}
+        members = {self.root} | {pid for pid, (_, session, _) in table.items() if session == self._process.pid}
         if self._cookie is not None:
             members |= {pid for pid in table if _has_in_environment(pid, self._cookie)}
         children: dict[int, list[int]] = {}
@@ -78,14 +98,25 @@ class ProcessTree(SandboxProcess):
                 if child not in members:
                     members.add(child)
                     queue.append(child)
-        return {pid: table[pid] for pid in members - {self._root, self._process.pid} if pid in table}
+        return {pid: table[pid] for pid in members - {self.root, self._process.pid} if pid in table}
+
+    def descendants(self) -> list[int]:
+        return list(self._descendants())
+
+    def open_files(self) -> list[Path]:
+        found = []
+        for pid in [self.root, *self.descendants()]:
+            folder = f"/proc/{pid}/fd"
+            with contextlib.suppress(OSError):
+                found += [Path(folder, name) for name in os.listdir(folder)]
+        return found
 
     def interrupt(self, since: float) -> None:
         # As a terminal does it: all of the root's group at the same moment. A shell takes an interrupt for its own only
         # if the child that it waits for dies of it, too; a child found by looking around may have ended meanwhile.
         # Background jobs ignore it.
         with contextlib.suppress(ProcessLookupError):
-            group = os.getpgid(self._root)
+            group = os.getpgid(self.root)
             if group != os.getpgrp():
                 os.killpg(group, signal.SIGINT)
         for pid in self._started_after(since):
@@ -119,7 +150,7 @@ class ProcessTree(SandboxProcess):
     def freeze(self) -> None:
         frozen: set[int] = set()
         for _ in range(_MAXIMUM_ROUNDS):
-            fresh = set(self._descendants()) | {self._root}
+            fresh = set(self._descendants()) | {self.root}
             if fresh <= frozen:
                 return
             for pid in fresh - frozen:
@@ -127,7 +158,7 @@ class ProcessTree(SandboxProcess):
             frozen |= fresh
 
     def thaw(self) -> None:
-        for pid in [*self._descendants(), self._root]:
+        for pid in [*self._descendants(), self.root]:
             send_signal(pid, signal.SIGCONT)
 
     async def kill(self) -> None:
@@ -139,7 +170,7 @@ class ProcessTree(SandboxProcess):
 
     def _kill_now(self) -> None:
         self.kill_descendants(since=0)
-        send_signal(self._root, signal.SIGKILL)
+        send_signal(self.root, signal.SIGKILL)
         if self._process.poll() is None:
             self._process.kill()
 

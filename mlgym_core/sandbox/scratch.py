@@ -21,6 +21,13 @@ def scratch_folder(purpose: str) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=_own_root()))
 
 
+def scratch_parent() -> Path:
+    """Return the folder in which all processes make their scratch folders."""
+    parent = cache_dir() / "scratch"
+    parent.mkdir(mode=0o700, exist_ok=True)
+    return parent
+
+
 def remove_scratch(folder: Path) -> None:
     """Delete a scratch folder, whatever was done in it: folders that nobody may enter, trees of any depth."""
     try:
@@ -33,9 +40,7 @@ def remove_scratch(folder: Path) -> None:
 
 def remove_abandoned() -> int:
     """Delete the scratch folders of processes that are gone and return how many there were."""
-    parent = cache_dir() / "scratch"
-    if not parent.is_dir():
-        return 0
+    parent = scratch_parent()
     with exclusive_lock(parent.with_name("scratch.lock")):
         return _remove_abandoned(parent)
 
@@ -43,8 +48,7 @@ def remove_abandoned() -> int:
 def _own_root() -> Path:
     process_id = os.getpid()
     if process_id not in _roots:
-        parent = cache_dir() / "scratch"
-        parent.mkdir(mode=0o700, exist_ok=True)
+        parent = scratch_parent()
         with exclusive_lock(parent.with_name("scratch.lock")):
             _remove_abandoned(parent)
             root = Path(tempfile.mkdtemp(prefix=f"{process_id}-", dir=parent))

@@ -15,8 +15,9 @@ import re
 import secrets
 import shlex
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mlgym_core.errors import SandboxError
 from mlgym_core.interfaces import Sandbox, SandboxProcess
@@ -31,15 +32,14 @@ _COMMAND_LINE = b"\\builtin eval '%s' <&200 >&201 2>&201\n"
 _MARKER_LINE = b"\\builtin printf '\\036%%s %%s %%s\\0' %s $? \"$PWD\" >&201||\\builtin exit\n"
 _LONGEST_MARKER = 1 << 14
 # Bash says this when a signal ended a command, since it would like to reset the terminal that it does not have.
-_TERMINAL_COMPLAINT = re.compile(
-    rb"^\S*bash: \[\d+: \d+ \(\d+\)\] tcsetattr: Inappropriate ioctl for device\n", re.MULTILINE
-)
+_TERMINAL_COMPLAINT = re.compile(rb"(?:/bin/)?bash: \[\d+: \d+ \(\d+\)\] tcsetattr: Inappropriate ioctl for device\n")
 _PIPE_BYTES = 1 << 18
 _START_SECONDS = 30.0
 # What makes a shell's state, as commands that make it again. Options come last: `errexit` would end the shell at the
 # first command that fails.
 _STATE_COMMANDS = ("declare -p", "declare -f", "alias -p", "umask -p", "trap -p", "shopt -p", "set +o")
-_DUMP = "; ".join(f"\\builtin {command}" for command in _STATE_COMMANDS)
+_ARGUMENTS = "\\builtin printf '%s\\n' \"set --${1+$(\\builtin printf ' %q' \"$@\")}\""
+_DUMP = "; ".join([_ARGUMENTS, *(f"\\builtin {command}" for command in _STATE_COMMANDS)])
 # Variables that every bash has for itself (an attempt to set some of them would end the restoring), and options of the
 # line editor (setting one would make the shell read its commands in another way).
 _OWN_STATE = re.compile(
@@ -64,7 +64,7 @@ class ShellResult:
         omitted_bytes: How much of the output was left out.
         timed_out: Whether the time limit ended it.
         restarted: Whether the shell ended, so that a new one had to be started.
-        limits_reached: Names of the limits (`memory`, `processes`) that the command came up against.
+        limits_reached: Names of the limits (`memory`, `processes`, `cpu`, `disk`) that the command came up against.
     """
 
     output: bytes
@@ -75,10 +75,18 @@ class ShellResult:
     restarted: bool = False
     limits_reached: tuple[str, ...] = ()
 
+    def with_limit(self, name: str) -> ShellResult:
+        """Return the same with one more limit that the command came up against."""
+        return replace(self, limits_reached=(*self.limits_reached, name))
+
+    def stopped_at(self, name: str) -> ShellResult:
+        """Return the same of a command that was ended because of a limit, not of its time."""
+        return replace(self.with_limit(name), timed_out=False, exit_code=None)
+
 
 @dataclass(frozen=True)
 class ShellState:
-    """A shell's variables, functions, aliases, traps and options.
+    """A shell's variables, functions, aliases, traps, options and positional parameters.
 
     Attributes:
         commands: Bash commands that set them.
@@ -139,6 +147,7 @@ class Shell:
         self._stdout = -1
         self._carry = b""
         self._reached: Mapping[str, int] = {}
+        self._deadline: asyncio.Timeout | None = None
         self.working_directory = sandbox.layout.working_directory
 
     async def start(self) -> None:
@@ -166,13 +175,20 @@ class Shell:
         word = secrets.token_hex(8).encode()
         capture = _Capture(4096)
         try:
-            await self._write(_SETUP + _MARKER_LINE % word)
+            await self._write(_SETUP + self._file_limit() + _MARKER_LINE % word)
             async with asyncio.timeout(_START_SECONDS):
                 _, self.working_directory = await self._read(word, capture)
         except (TimeoutError, _ShellEnded) as error:
             await self.close()
             said = capture.result()[0].decode("utf-8", "backslashreplace").strip()
             raise SandboxError(f"The sandbox's shell did not start: {said or 'no answer'}") from error
+
+    def _file_limit(self) -> bytes:
+        """Return a command that limits the size of each file, which the kernel holds at once and for good."""
+        resources = self._sandbox.layout.resources
+        if resources is None or resources.disk_bytes is None:
+            return b""
+        return b"ulimit -f %d\n" % -(-resources.disk_bytes // 1024)
 
     async def dump_state(self) -> ShellState:
         """Return variables, functions, aliases, traps, options and the working directory.
@@ -188,8 +204,8 @@ class Shell:
 
     async def load_state(self, state: ShellState) -> None:
         """Bring a fresh shell into a state that another one was in."""
-        await self.run(f"{{ {state.commands}\n}} 2>/dev/null", _START_SECONDS)
-        await self.run(f"\\builtin cd -- {shlex.quote(state.working_directory)}", _START_SECONDS)
+        directory = f"\\builtin cd -- {shlex.quote(state.working_directory)}"
+        await self.run(f"{{ {directory}; {state.commands}\n}} 2>/dev/null", _START_SECONDS)
 
     async def run(self, command: str, seconds: float | None = None, *, output_limit: int | None = None) -> ShellResult:
         """Run a command and wait for its end, or end it and everything it started when its time is up.
@@ -209,11 +225,13 @@ class Shell:
         quoted = _as_bytes(command).replace(b"\0", b"").replace(b"'", b"'\\''")
         try:
             try:
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(seconds) as self._deadline:
                     await self._write(_COMMAND_LINE % quoted + _MARKER_LINE % word)
                     status, self.working_directory = await self._read(word, capture)
             except TimeoutError:
                 return await self._after_timeout(word, capture, started)
+            finally:
+                self._deadline = None
         except _ShellEnded:
             limits = self._limits_since(reached)  # forgotten once the process is waited for
             status = await self._process.wait()
@@ -221,6 +239,8 @@ class Shell:
         output, omitted = capture.result()
         # What failed may have failed at a limit; what succeeded is not worth the look.
         limits = self._limits_since(reached) if status != 0 else ()
+        # That processor time is limited is the reason of a delay, not of a failure.
+        limits = tuple(name for name in limits if name != "cpu")
         return ShellResult(output, status, self.working_directory, omitted, limits_reached=limits)
 
     def _limits_since(self, before: Mapping[str, int]) -> tuple[str, ...]:
@@ -263,6 +283,21 @@ class Shell:
             restarted=True,
             limits_reached=limits,
         )
+
+    def expire(self) -> bool:
+        """Let the time of the command that is running be up now, and return whether one was running."""
+        if self._deadline is None or self._deadline.expired():
+            return False
+        self._deadline.reschedule(asyncio.get_running_loop().time())
+        return True
+
+    def background_processes(self) -> int:
+        """Return how many processes it has besides itself, between commands."""
+        return 0 if self._process is None else len(self._process.descendants())
+
+    def open_files(self) -> Sequence[Path]:
+        """Return the host's links (`/proc/…/fd/…`) to what its processes have open."""
+        return () if self._process is None else self._process.open_files()
 
     def freeze(self) -> None:
         """Stop every process of the shell until `thaw`."""

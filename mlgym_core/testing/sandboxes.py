@@ -21,10 +21,12 @@ from typing import Any, ClassVar
 
 import pytest
 
+from mlgym_core.errors import ToolError
 from mlgym_core.host import Host
 from mlgym_core.interfaces import Mount, Sandbox, SandboxLayout
 from mlgym_core.sandbox.pipes import run_process
 from mlgym_core.sandbox.shell import Shell, as_text
+from mlgym_core.sandbox.transfers import download_tree, read_file, save_file, upload_tree, write_file
 from mlgym_core.specs import Resources
 
 
@@ -309,3 +311,98 @@ grep NoNewPrivs /proc/self/status
         assert (await shell.run("ls", 20)).exit_code == 0
         await _text(shell, "cd ..")
         assert await _text(shell, "echo here") == "here\n"
+
+    async def test_processes_share_the_sandbox_of_the_shell(self, box: Sandbox, shell: Shell) -> None:
+        await _text(shell, "echo from the shell > file; (sleep 1000 & echo $! > pid) > /dev/null 2>&1; umask")
+        script = "pwd; cat file; echo $GREETING; kill $(cat pid) && echo ended > file"
+        done = await run_process(box, ["/bin/sh", "-c", script], output_limit=1000, seconds=20)
+        assert done.status == 0, done.error
+        assert done.output.decode() == f"{shell.working_directory}\nfrom the shell\nhello there\n"
+        assert await _text(shell, "cat file") == "ended\n"
+
+    async def test_processes_that_join_have_no_more_rights(self, box: Sandbox, shell: Shell) -> None:
+        script = "id -u; id -g; grep -E 'Cap(Inh|Prm|Eff|Amb)|NoNewPrivs' /proc/self/status; ls /proc/self/fd"
+        done = await run_process(box, ["/bin/sh", "-c", script], output_limit=1000, seconds=20)
+        alone = await _text(shell, "id -u; id -g; grep -E 'Cap(Inh|Prm|Eff|Amb)|NoNewPrivs' /proc/self/status")
+        assert done.output.decode().startswith(alone)
+        # Standard input, output and error, and the folder that `ls` looks into.
+        assert len(done.output.decode()[len(alone) :].split()) == 4
+
+    async def test_files_come_and_go(self, box: Sandbox, shell: Shell, tmp_path: Path) -> None:
+        folder = shell.working_directory
+        content = bytes(range(256)) * 4096
+        await write_file(box, f"{folder}/new/bytes", content)
+        assert await _text(shell, "stat -c %s new/bytes") == f"{len(content)}\n"
+        assert await read_file(box, f"{folder}/new/bytes", len(content)) == content
+        assert await read_file(box, f"{folder}/new/bytes", 1000) == content[:1000]
+        with (tmp_path / "copy").open("w+b") as copy:
+            await save_file(box, f"{folder}/new/bytes", copy, 1 << 30)
+            copy.seek(0)
+            await write_file(box, f"{folder}/again", copy)
+        assert (tmp_path / "copy").read_bytes() == content
+        assert await _text(shell, "cmp new/bytes again && echo same") == "same\n"
+        with pytest.raises(ToolError, match="No such file"):
+            await read_file(box, f"{folder}/nothing", 10)
+        with pytest.raises(ToolError, match="Is a directory"):
+            await write_file(box, folder, b"")
+
+    async def test_trees_come_and_go(self, box: Sandbox, shell: Shell, tmp_path: Path) -> None:
+        source = tmp_path / "source"
+        (source / "deep" / "er").mkdir(parents=True)
+        (source / "deep" / "er" / "file").write_bytes(b"x" * 100_000)
+        (source / "new\nline").write_text("odd")
+        (source / "program").write_text("#!/bin/sh\necho runs\n")
+        (source / "program").chmod(0o755)
+        (source / "link").symlink_to("program")
+        target = f"{shell.working_directory}/tree"
+        await upload_tree(box, source, target)
+        assert await _text(shell, "./tree/link; stat -c %s tree/deep/er/file; ls tree | wc -l") == "runs\n100000\n5\n"
+        (tmp_path / "back").mkdir()
+        await download_tree(box, target, tmp_path / "back", 1 << 20)
+        assert (tmp_path / "back" / "deep" / "er" / "file").read_bytes() == b"x" * 100_000
+        assert (tmp_path / "back" / "new\nline").read_text() == "odd"
+        assert os.readlink(tmp_path / "back" / "link") == "program"
+
+    @pytest.mark.parametrize(
+        ("trick", "says"),
+        [
+            ("ln -s /etc tree/link", "absolute path"),
+            ("ln -s ../../secret tree/link", "outside"),
+            ("mkfifo tree/pipe", "special file"),
+            ("head -c 3M /dev/zero > tree/file", "too large"),
+            ("truncate -s 1G tree/file", "too large"),
+            ("rm -r tree", "No such file"),
+        ],
+    )
+    async def test_trees_do_not_lead_out(
+        self, box: Sandbox, shell: Shell, tmp_path: Path, trick: str, says: str
+    ) -> None:
+        await _text(shell, f"mkdir tree; {trick}")
+        (tmp_path / "back").mkdir()
+        with pytest.raises(ToolError, match=says):
+            await download_tree(box, f"{shell.working_directory}/tree", tmp_path / "back", 1 << 20)
+        assert not (tmp_path / "back" / "link").exists()
+
+    async def test_the_files_of_a_mount_are_seen_from_outside(self, box: Sandbox, shell: Shell) -> None:
+        await _text(shell, "echo inside > file")
+        async with box.files(box.layout.mounts[0]) as folder:
+            assert (folder / "file").read_text() == "inside\n"
+
+    async def test_descendants_and_open_files_are_known(self, shell: Shell) -> None:
+        assert shell.background_processes() == 0
+        await _text(shell, "(sleep 1000 > open-file &) 2>/dev/null")
+        assert shell.background_processes() == 1
+        assert any(os.readlink(link).endswith("/open-file") for link in shell.open_files())
+
+    async def test_a_command_can_be_ended_early(self, shell: Shell) -> None:
+        running = asyncio.create_task(shell.run("echo before; sleep 1000", 60))
+        await asyncio.sleep(0.3)
+        assert shell.expire()
+        assert as_text((await running).output) == "before\n"
+        assert not shell.expire()
+        assert await _text(shell, "echo here") == "here\n"
+
+    async def test_it_states_what_it_can_do(self, sandbox_class: type[Sandbox]) -> None:
+        assert sandbox_class.capabilities <= {"freeze", "gpu", "image", "layers", "network"}
+        assert set(sandbox_class.limits()) <= {"cpu", "memory", "processes"}
+        assert all(number >= 0 for number in sandbox_class.remove_abandoned().values())

@@ -1,26 +1,22 @@
-"""How fast it is, as ratios against a reference taken in the same run. `make benchmark` prints the table.
+"""How fast episodes, gradings and the command line are. `make benchmark` prints the table.
 
-The budgets are those of docs/speed.md. A ratio is between medians; the measurements of both sides take turns, so that
-what else happens on the machine happens to both.
+The budgets are those of docs/speed.md.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import marshal
 import os
-import resource
 import socket
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from measuring import TABLE, bare_bash, bare_bwrap, descendants, medians, readable, record, resident_memory
 
 import mlgym_core
 from mlgym_core import make
@@ -28,79 +24,12 @@ from mlgym_core.grading.grader import GradingOrder, grade_submission
 from mlgym_core.host import Host
 from mlgym_core.making import make_env
 from mlgym_core.preparation import prepare_task
-from mlgym_core.sandbox.bwrap import BwrapSandbox, bwrap_program
+from mlgym_core.sandbox.bwrap import BwrapSandbox
 
 pytestmark = [
     pytest.mark.benchmark,
     pytest.mark.skipif(BwrapSandbox.unavailable_reason() is not None, reason="bwrap does not work here"),
 ]
-
-TABLE: list[tuple[str, str, str, str]] = []
-
-
-@pytest.fixture(scope="module", autouse=True)
-def table() -> Iterator[None]:
-    """Print the measurements when all are there."""
-    TABLE.clear()
-    yield
-    rows = [("what", "measured", "reference", "ratio (budget)"), *TABLE]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    print()
-    for row in rows:
-        print("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
-
-
-Action = Callable[[], object]
-
-
-def medians(measured: Action, reference: Action, rounds: int, each: int) -> tuple[float, float]:
-    """Return the median times in seconds of two actions, measured in turns of `each` calls."""
-    times: dict[Action, list[float]] = {measured: [], reference: []}
-    for _ in range(rounds):
-        for action, taken in times.items():
-            for _ in range(each):
-                started = time.perf_counter()
-                action()
-                taken.append(time.perf_counter() - started)
-    return statistics.median(times[measured]), statistics.median(times[reference])
-
-
-def record(what: str, measured: float, reference: float, reference_name: str, budget: float) -> None:
-    """Add a row to the table and hold the ratio to its budget."""
-    ratio = measured / reference
-    TABLE.append((what, _time(measured), f"{reference_name}: {_time(reference)}", f"{ratio:.2f} (≤ {budget:g})"))
-    assert ratio <= budget
-
-
-def _time(seconds: float) -> str:
-    return (
-        f"{seconds:.2f} s"
-        if seconds >= 1
-        else f"{seconds * 1e3:.2f} ms"
-        if seconds >= 1e-3
-        else f"{seconds * 1e6:.0f} µs"
-    )
-
-
-@contextlib.contextmanager
-def bare_bash() -> Iterator[Callable[[], None]]:
-    """A bash on two pipes, and a function that makes one round trip to it."""
-    bash = subprocess.Popen(["bash", "--norc", "--noprofile"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
-    assert bash.stdin is not None
-    assert bash.stdout is not None
-    stdin, stdout = bash.stdin.fileno(), bash.stdout.fileno()
-
-    def round_trip() -> None:
-        os.write(stdin, b"true; echo x\n")
-        os.read(stdout, 100)
-
-    try:
-        yield round_trip
-    finally:
-        bash.kill()
-        bash.wait()
-        bash.stdin.close()
-        bash.stdout.close()
 
 
 def test_step(installed_examples: Host) -> None:
@@ -118,11 +47,8 @@ def test_recorded_step(installed_examples: Host, tmp_path: Path) -> None:
 
 
 def test_reset(installed_examples: Host) -> None:
-    program = bwrap_program()
-    assert program is not None
-    bare = [program, "--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
     with make("examples/number") as env:
-        measured, reference = medians(env.reset, lambda: subprocess.run(bare, check=True), rounds=10, each=10)
+        measured, reference = medians(env.reset, lambda: subprocess.run(bare_bwrap(), check=True), rounds=10, each=10)
     record("env.reset(), small task", measured, reference, "bwrap … true", 10)
 
 
@@ -154,8 +80,8 @@ def test_calls_of_a_submitted_function(installed_examples: Host, tmp_path: Path)
     TABLE.append(
         (
             f"{CALLS:,} calls of a submitted function",
-            f"{_time(measured)} (budget 10 s)",
-            f"bare socket exchanges: {_time(reference)}",
+            f"{readable(measured)} (budget 10 s)",
+            f"bare socket exchanges: {readable(reference)}",
             f"{measured / reference:.2f} (≤ 4)",
         )
     )
@@ -185,10 +111,9 @@ def _bare_exchanges() -> float:
 EPISODES = 1000
 
 
+@pytest.mark.usefixtures("many_descriptors")
 def test_idle_episodes(installed_examples: Host) -> None:
     """1,000 episodes held open, and the memory of this process and all of theirs (proportional set size)."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     answers, used = asyncio.run(_hold_open(installed_examples, EPISODES))
     assert answers == EPISODES
     TABLE.append((f"{EPISODES:,} idle episodes", f"{used / 2**30:.2f} GiB", "8 GB", f"{used / 8e9:.2f} (≤ 1)"))
@@ -198,38 +123,15 @@ def test_idle_episodes(installed_examples: Host) -> None:
 async def _hold_open(host: Host, number: int) -> tuple[int, int]:
     envs = [await make_env("examples/number", host=host) for _ in range(number)]
     try:
-        before = _memory({os.getpid()})
+        before = resident_memory({os.getpid()})
         for env in envs:
             await env.reset()
-        used = _memory(_descendants()) - before
+        used = resident_memory(descendants()) - before
         answers = [await env.step("echo here") for env in envs]
         return sum(observation.text == "here\n" for observation, *_ in answers), used
     finally:
         for env in envs:
             await env.close()
-
-
-def _descendants() -> set[int]:
-    parents = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                parents[int(entry)] = int(Path("/proc", entry, "stat").read_bytes().rpartition(b")")[2].split()[1])
-    found = {os.getpid()}
-    while more := {pid for pid, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
-
-
-def _memory(processes: set[int]) -> int:
-    """Return the proportional set size of processes, in bytes."""
-    total = 0
-    for pid in processes:
-        with contextlib.suppress(OSError):
-            for line in Path("/proc", str(pid), "smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) * 1024
-    return total
 
 
 def test_the_version_measured() -> None:

@@ -331,6 +331,25 @@ def test_doctor(mlgym: CommandLine) -> None:
     for finding in findings.values():
         assert finding["status"] == "ok" or finding["remedy"]
     assert "sandbox bwrap" in mlgym("doctor").stdout
+    if findings["sandbox bwrap"]["status"] == "ok":
+        assert "disk: looked at" in findings["limits bwrap"]["detail"]
+        assert findings["snapshots bwrap"]["detail"]
+
+
+def test_prepare(mlgym: CommandLine) -> None:
+    done = mlgym("prepare", "examples/number", "examples/large", "--sandbox", "process")
+    assert done.returncode == 0
+    assert "examples/number (full) is ready" in done.stdout
+    assert "21.0 MB of files, sandbox process" in done.stdout
+    assert "Preparing examples/large (once)" in done.stderr
+    assert "Preparing" not in mlgym("prepare", "examples/large", "--sandbox", "process").stderr
+    assert mlgym("prepare").returncode == 2
+    done = mlgym("prepare", "examples/numbr")
+    assert done.returncode == 2
+    assert "Did you mean 'examples/number'" in done.stderr
+    done = mlgym("prepare", "examples/gpu", "--sandbox", "process")
+    assert done.returncode == 2
+    assert "cannot give processes a graphics processor" in done.stderr
 
 
 def test_a_person_plays(mlgym: CommandLine) -> None:

@@ -12,32 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from inside import output, python, tool
 
 import mlgym_core
 from mlgym_core import Env, make
-from mlgym_core.sandbox.bwrap import BwrapSandbox
 from mlgym_core.settings import cache_dir
-
-pytestmark = [
-    pytest.mark.usefixtures("installed_examples"),
-    pytest.mark.skipif(BwrapSandbox.unavailable_reason() is not None, reason="bwrap does not work here"),
-]
-
-
-@pytest.fixture
-def env(monkeypatch: pytest.MonkeyPatch) -> Iterator[Env]:
-    monkeypatch.setenv("EXAMPLE_API_KEY", "canary-4711")
-    with make("examples/number", sandbox="bwrap", action_timeout=60) as env:
-        env.reset()
-        yield env
-
-
-def output(env: Env, command: str) -> str:
-    return str(env.step(command)[0].text)
-
-
-def python(env: Env, source: str) -> str:
-    return output(env, f"python3 - <<'END'\n{textwrap.dedent(source)}\nEND")
 
 
 def test_an_ordinary_user_without_privileges(env: Env) -> None:
@@ -49,26 +28,21 @@ def test_an_ordinary_user_without_privileges(env: Env) -> None:
 
 def test_the_host_is_not_there(env: Env, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("canary-4712")
-    places = [Path.home(), Path.cwd(), tmp_path, Path(mlgym_core.__file__).parent, cache_dir(), Path(sys.prefix)]
-    places += [
-        Path("/root"),
-        Path("/var"),
-        Path("/etc/shadow"),
-        Path("/etc/ssh"),
-        Path("/run"),
-        Path("/boot"),
-        Path("/sys"),
-    ]
-    for place in places:
+    for place in (Path.home(), Path.cwd(), tmp_path, Path(mlgym_core.__file__).parent, cache_dir(), Path(sys.prefix)):
         assert output(env, f"ls -A '{place}' 2>/dev/null").strip() == "", place
     assert output(env, "ls -A /home").split() == ["agent"]
 
 
+@pytest.mark.parametrize("isolated_sandbox", ["bwrap"], indirect=True)
+def test_the_system_is_what_a_program_needs_and_no_more(env: Env) -> None:
+    # An image has folders of its own by these names; what it holds is in test_the_host_is_not_there.
+    for place in ("/root", "/var", "/etc/shadow", "/etc/ssh", "/run", "/boot", "/sys"):
+        assert output(env, f"ls -A '{place}' 2>/dev/null").strip() == "", place
+
+
 def test_no_folder_of_packages_of_the_host(env: Env) -> None:
-    found = output(
-        env, "find / -xdev -name 'mlgym*' -not -path '/proc/*' 2>/dev/null; find / -name 'example_tasks*' 2>/dev/null"
-    )
-    assert found == ""
+    names = "-name 'mlgym?*' -o -name 'example_tasks*' -o -name 'example_plugin*'"
+    assert output(env, f"find / \\( -path /proc -o -path /sys \\) -prune -o \\( {names} \\) -print 2>/dev/null") == ""
     for name in ("purelib", "platlib"):
         folder = sysconfig.get_path(name)
         assert output(env, f"ls -A '{folder}' 2>/dev/null") == ""
@@ -83,27 +57,30 @@ def test_the_private_files_are_nowhere(env: Env) -> None:
 
 
 def test_nothing_but_the_workspace_home_and_tmp_is_writable(env: Env) -> None:
-    for folder in (
-        "/",
-        "/usr",
-        "/usr/bin",
-        "/usr/lib",
-        "/etc",
-        "/opt",
-        "/opt/environment",
-        "/opt/python/lib",
-        "/home",
-        "/dev",
-        "/proc",
-        "/proc/sys/kernel",
-    ):
-        assert "written" not in output(env, f"touch {folder}/probe 2>/dev/null && echo written"), folder
+    # Looking at every folder there is, and trying: what a permission bit says need not be what the kernel does.
+    found = python(
+        env,
+        """
+        import os
+        for folder, folders, files in os.walk("/"):
+            if folder == "/":
+                folders.remove("proc")
+            try:
+                os.open(os.path.join(folder, "probe"), os.O_CREAT | os.O_WRONLY)
+                print(folder)
+            except OSError:
+                pass
+        """,
+    )
+    assert set(found.splitlines()) <= {"/workspace", "/home/agent", "/tmp", "/dev/shm", "/dev/mqueue"}
     for folder in ("/workspace", "/home/agent", "/tmp", "/dev/shm"):
         assert output(env, f"touch {folder}/probe && echo written") == "written\n"
+    for folder in ("/proc", "/proc/sys/kernel", "/proc/self", "/proc/1"):
+        assert "written" not in output(env, f"touch {folder}/probe 2>/dev/null && echo written"), folder
 
 
 def test_interpreter_and_system_files_cannot_be_changed(env: Env) -> None:
-    for path in ("/bin/bash", "$(readlink -f $(which python3))", "/etc/passwd", "/opt/environment/pyvenv.cfg"):
+    for path in ("/bin/bash", "$(readlink -f $(which python3))", "/etc/passwd", "$(which python3)"):
         assert "changed" not in output(env, f"(echo x >> {path}) 2>/dev/null && echo changed"), path
         assert "changed" not in output(env, f"chmod 777 {path} 2>/dev/null && echo changed"), path
 
@@ -189,6 +166,13 @@ def test_no_descriptor_of_the_host_is_inherited(env: Env) -> None:
         assert target.startswith(("pipe:", "/dev/null", "/proc/", "/dev/pts")), target
 
 
+def test_no_socket_of_the_host_is_inherited(env: Env) -> None:
+    # None is open, in any process whose descriptors can be seen, and none that others listen on can be found.
+    assert output(env, "ls -l /proc/*/fd 2>/dev/null | grep socket:") == ""
+    listening = output(env, "tail -qn +2 /proc/net/tcp /proc/net/tcp6 /proc/net/udp /proc/net/unix 2>/dev/null")
+    assert listening == ""
+
+
 def test_no_new_namespaces_and_no_set_user_id(env: Env) -> None:
     assert "inside" not in output(env, "unshare -Ur echo inside 2>/dev/null")
     assert "inside" not in output(env, "unshare -r echo inside 2>/dev/null")
@@ -197,6 +181,7 @@ def test_no_new_namespaces_and_no_set_user_id(env: Env) -> None:
         assert "root" not in output(env, f"{program} -c id 2>/dev/null | grep -o 'uid=0(root)'")
 
 
+@pytest.mark.parametrize("isolated_sandbox", ["bwrap"], indirect=True)
 def test_packages_cannot_be_added(env: Env) -> None:
     for command in ("pip install six", "pip3 install --user six"):
         observation = env.step(command)[0]
@@ -210,24 +195,8 @@ def test_packages_cannot_be_added(env: Env) -> None:
 def test_devices_cannot_be_made(env: Env) -> None:
     assert "made" not in output(env, "mknod /workspace/disk b 8 0 2>/dev/null && echo made")
     assert "made" not in output(env, "mknod /tmp/kmem c 1 1 2>/dev/null && echo made")
-    assert output(env, "ls /dev | tr '\\n' ' '").split() == (
-        [
-            "core",
-            "fd",
-            "full",
-            "null",
-            "ptmx",
-            "pts",
-            "random",
-            "shm",
-            "stderr",
-            "stdin",
-            "stdout",
-            "tty",
-            "urandom",
-            "zero",
-        ]
-    )
+    usual = "core fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero"
+    assert set(output(env, "ls -A /dev").split()) <= set(usual.split())
 
 
 def test_mounts_cannot_be_changed(env: Env) -> None:
@@ -258,14 +227,6 @@ def test_the_terminal_cannot_be_typed_into(env: Env) -> None:
     assert answer.split() == ["refused", "refused"]
 
 
-def test_a_fork_bomb_is_contained(env: Env) -> None:
-    observation = env.step("bomb() { bomb | bomb & }; timeout 3 bash -c 'f() { f | f & }; f' ; sleep 1; echo over")[0]
-    assert "over" in observation.text or observation.timed_out
-    assert output(env, "echo here").endswith("here\n")
-    # The machine has gone on working all the time.
-    assert subprocess.run(["true"], check=False).returncode == 0
-
-
 def test_file_tools_do_not_reach_the_host(env: Env, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("canary")
     output(env, f"ln -s '{tmp_path}/secret' link; ln -s /proc/1/root/etc/shadow shadow")
@@ -289,3 +250,317 @@ def test_processes_are_frozen_while_a_submission_is_copied_and_dead_at_the_end(e
     env.step({"tool": "submit"})
     left = subprocess.run(["pgrep", "-f", "echo 0.5 > answer.txt"], capture_output=True, text=True, check=False).stdout
     assert left == ""
+
+
+# ------------------------------------------------------------------------------------------------------ other episodes
+
+
+@pytest.fixture
+def other(isolated_sandbox: str, installed_examples: object) -> Iterator[Env]:
+    """Another episode that goes on at the same time, with secrets wherever an agent may leave some."""
+    with make("examples/number", sandbox=isolated_sandbox) as other:
+        other.reset()
+        output(other, "for folder in /workspace ~ /tmp /dev/shm; do echo canary-4714 > $folder/canary.txt; done")
+        output(other, "(SECRET=canary-4715 exec -a canary-4716 sleep 1000 9< canary.txt) > /dev/null 2>&1 &")
+        yield other
+
+
+LOOK_INTO_PROCESSES = """
+import glob, os
+own = os.stat("/")
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    for name in ("environ", "cmdline", "maps", "mountinfo"):
+        try:
+            print(open(f"/proc/{pid}/{name}", errors="replace").read().replace(chr(0), " "))
+        except OSError:
+            pass
+    for name in ("root", "cwd", "exe"):
+        try:
+            if name == "root" and not os.path.samestat(own, os.stat(f"/proc/{pid}/root")):
+                print("another root:", pid)
+            print(pid, name, os.readlink(f"/proc/{pid}/{name}"))
+        except OSError:
+            pass
+    for path in glob.glob(f"/proc/{pid}/fd/*") + glob.glob(f"/proc/{pid}/root/*/canary.txt"):
+        try:
+            if os.path.isfile(path):
+                print(open(path).read())
+        except OSError:
+            pass
+"""
+
+
+def test_other_episodes_cannot_be_seen(env: Env, other: Env) -> None:
+    assert output(other, "cat /workspace/canary.txt; pgrep -f canary-4716 | wc -l; true").startswith("canary-4714\n")
+    assert output(env, "find / -name canary.txt 2>/dev/null") == ""
+    found = python(env, LOOK_INTO_PROCESSES)
+    assert "/workspace" in found
+    assert "canary-47" not in found
+    assert "another root" not in found
+    # By the paths that the folders have on the host, from outside, and from every process's root.
+    folders = list((cache_dir() / "scratch").glob(f"{os.getpid()}-*/episode-*"))
+    assert len(folders) == 2
+    for folder in folders:
+        for prefix in ("", "/proc/1/root", "/proc/self/root", "/proc/self/cwd/../..", "/proc/self/fd/0/.."):
+            assert output(env, f"cat '{prefix}{folder}/workspace/canary.txt' 2>/dev/null") == ""
+            path = f"{prefix}{folder}/workspace/canary.txt"
+            assert "canary-4714" not in tool(env, "read_file", path=path)
+            tool(env, "write_file", path=path, content="overwritten")
+    assert output(other, "cat canary.txt") == "canary-4714\n"
+
+
+def test_processes_outside_cannot_be_reached(env: Env, other: Env) -> None:
+    outside = subprocess.Popen(["sleep", "1000"])
+    try:
+        said = python(
+            env,
+            f"""
+            import ctypes, os
+            library = ctypes.CDLL(None, use_errno=True)
+            class Part(ctypes.Structure):
+                _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+            own = {{int(name) for name in os.listdir("/proc") if name.isdigit()}}
+            mine = ctypes.create_string_buffer(8)
+            here = Part(ctypes.addressof(mine), 8)
+            there = Part(0x400000, 8)
+            for pid in {{{os.getpid()}, {outside.pid}, *range(1, 40000)}} - own:
+                found = []
+                try:
+                    os.kill(pid, 0)
+                    if os.path.exists(f"/proc/{{pid}}/stat"):
+                        found.append("signal")
+                except OSError:
+                    pass
+                try:
+                    library.syscall(438, os.pidfd_open(pid), 0, 0) >= 0 and found.append("pidfd_getfd")
+                except OSError:
+                    pass
+                if library.ptrace(16, pid, 0, 0) == 0:
+                    found.append("ptrace")
+                for number in (310, 311):
+                    if library.syscall(number, pid, ctypes.byref(here), 1, ctypes.byref(there), 1, 0) > 0:
+                        found.append(f"memory {{number}}")
+                if found and not os.path.exists(f"/proc/{{pid}}"):
+                    found = []  # one of this program's own, gone meanwhile
+                if found:
+                    print(pid, *found)
+            print("looked")
+            """,
+        )
+    finally:
+        outside.kill()
+        outside.wait()
+    assert said == "looked\n"
+
+
+# ----------------------------------------------------------------------------------------- the grader and its files
+
+
+def test_the_grader_cannot_be_watched(env: Env) -> None:
+    watch = """
+        import glob, os, time
+        while True:
+            for path in glob.glob("/proc/[0-9]*/root/private") + glob.glob("/proc/[0-9]*/root/wires"):
+                open("/tmp/found", "a").write(path)
+            for path in glob.glob("/proc/[0-9]*/cmdline"):
+                try:
+                    line = open(path).read()
+                except OSError:
+                    continue
+                if "grader_process" in line or "/opt/runtime" in line:
+                    open("/tmp/found", "a").write(line)
+            open("/tmp/looked", "a").write("x")
+    """
+    tool(env, "write_file", path="/tmp/watch.py", content=textwrap.dedent(watch))
+    output(env, "python3 /tmp/watch.py > /dev/null 2>&1 &")
+    for _ in range(3):
+        assert env.step({"tool": "validate"})[0].score is not None
+    assert len(output(env, "cat /tmp/looked")) > 10
+    assert output(env, "cat /tmp/found 2>/dev/null") == ""
+
+
+def test_the_private_files_have_no_path(env: Env) -> None:
+    assert output(env, "find / -name secret.txt -not -path '/proc/*' 2>/dev/null") == ""
+    prepared = list((cache_dir() / "prepared").glob("examples-number-*/private"))
+    assert prepared
+    for folder in [*map(str, prepared), "/private", "/opt/code", "/opt/runtime", "/wires"]:
+        for prefix in ("", "/proc/1/root", "/proc/self/root", "/workspace/../../../.."):
+            assert output(env, f"ls '{prefix}{folder}' 2>/dev/null") == "", folder
+            assert "cannot be read" in tool(env, "read_file", path=f"{prefix}{folder}/secret.txt")
+
+
+def test_submitted_code_sees_no_secret_of_the_runner(
+    isolated_sandbox: str, installed_examples: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXAMPLE_API_KEY", "canary-4711")
+    source = """
+import glob
+text = ""
+for path in glob.glob("/proc/[0-9]*/environ"):
+    try:
+        text += open(path, errors="replace").read()
+    except OSError:
+        pass
+raise ValueError("canary" in text, "PATH=" in text, glob.glob("/private"), glob.glob("/opt/code"))
+"""
+    with make("examples/programs", sandbox=isolated_sandbox) as env:
+        env.reset()
+        tool(env, "write_file", path="code/program.py", content=source)
+        observation = env.step({"tool": "validate"})[0]
+    assert observation.score is not None
+    assert "(False, True, [], [])" in (observation.score.reason or "")
+
+
+# ------------------------------------------------------------------------------------------------ devices, the kernel
+
+
+OPENING = """
+import os
+for folder, folders, files in os.walk({root!r}):
+    for name in files:
+        path = os.path.join(folder, name)
+        try:
+            descriptor = os.open(path, {flags} | os.O_NONBLOCK | os.O_NOCTTY)
+        except OSError:
+            continue
+        os.close(descriptor)
+        print(path)
+"""
+
+
+def test_no_device_of_the_host_can_be_opened(env: Env) -> None:
+    harmless = {"/dev/" + name for name in ("full", "null", "random", "tty", "urandom", "zero", "pts/ptmx", "ptmx")}
+    harmless |= {"/dev/stdin", "/dev/stdout", "/dev/stderr"}
+    opened = python(env, OPENING.format(root="/dev", flags="os.O_RDONLY")).split()
+    assert set(opened) <= harmless | {"/dev/core"}
+    for name in ("mem", "kmem", "kmsg", "vda", "sda", "nvme0n1", "kvm", "fuse", "loop-control", "net/tun", "vsock"):
+        assert output(env, f"head -c1 /dev/{name} 2>/dev/null | wc -c") == "0\n", name
+
+
+KERNEL_FILES = ("kcore", "keys", "kmsg", "kpagecount", "sched_debug", "slabinfo", "timer_list", "vmallocinfo")
+
+
+@pytest.mark.parametrize("name", KERNEL_FILES)
+def test_files_of_the_kernel_that_say_too_much(env: Env, name: str) -> None:
+    assert output(env, f"timeout 5 head -c1 /proc/{name} 2>/dev/null | wc -c") == "0\n"
+
+
+KERNEL_FOLDERS = ("/sys", "/proc/sys", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/acpi", "/proc/scsi")
+
+
+@pytest.mark.parametrize("root", KERNEL_FOLDERS)
+def test_nothing_of_the_kernel_can_be_opened_for_writing(env: Env, root: str) -> None:
+    assert python(env, OPENING.format(root=root, flags="os.O_WRONLY")) == ""
+
+
+def test_control_groups_cannot_be_left_or_made(env: Env) -> None:
+    script = """
+        mount -t cgroup none /mnt; mount -t cgroup2 none /tmp; mount -t tmpfs none /sys/fs/cgroup
+        for folder in $(find /sys/fs/cgroup -type d 2>/dev/null); do
+            mkdir $folder/evil && echo made
+            for file in release_agent notify_on_release cgroup.procs tasks memory.max memory.limit_in_bytes pids.max; do
+                (echo 1 > $folder/$file) && echo "written $folder/$file"
+            done
+        done
+        for file in core_pattern modprobe hotplug poweroff_cmd; do
+            (echo /tmp/x > /proc/sys/kernel/$file) && echo written
+        done
+        (echo ':x:M::x::/tmp/x:' > /proc/sys/fs/binfmt_misc/register) && echo written
+        mount -t binfmt_misc none /tmp && echo mounted
+    """
+    assert output(env, f"{{ {textwrap.dedent(script)} }} 2>/dev/null") == ""
+
+
+def test_programs_that_set_their_user_do_not(env: Env) -> None:
+    output(env, "cp /bin/bash own; cp /usr/bin/id id; chmod 6755 own id; chmod u+s id")
+    assert output(env, "./id -u; ./own -pc 'id -u; id -g'").split() == ["1000", "1000", "1000"]
+    found = output(env, "find /usr -xdev -type f \\( -perm -4000 -o -perm -2000 \\) 2>/dev/null").split()
+    for program in found:
+        assert "uid=0" not in output(env, f"timeout 2 {program} -c id < /dev/null 2>&1"), program
+
+
+# -------------------------------------------------------------------------------------------------------- the network
+
+
+def test_no_address_of_the_host_answers(env: Env) -> None:
+    addresses = {line.split()[3].partition("/")[0] for line in ip("-4", "-o", "addr")}
+    addresses |= {"127.0.0.1", "127.0.0.53", "169.254.169.254", "172.17.0.1", "10.0.2.2", "192.168.65.2", "0.0.0.0"}
+    with socket.create_server(("0.0.0.0", 0)) as server, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
+        datagrams.bind(("0.0.0.0", server.getsockname()[1]))
+        datagrams.settimeout(0.2)
+        port = server.getsockname()[1]
+        said = python(
+            env,
+            f"""
+            import socket
+            for address in {sorted(addresses)!r}:
+                for port in ({port}, 22, 53, 80, 2375, 2376):
+                    try:
+                        socket.create_connection((address, port), timeout=0.2)
+                        print("connected", address, port)
+                    except OSError:
+                        pass
+                try:
+                    with socket.socket(type=socket.SOCK_DGRAM) as datagram:
+                        datagram.sendto(b"canary", (address, {port}))
+                except OSError:
+                    pass
+            for name in ("example.com", "host.docker.internal", "metadata.google.internal", "_gateway"):
+                try:
+                    print(socket.getaddrinfo(name, 80))
+                except OSError:
+                    pass
+            for family, kind in ((socket.AF_PACKET, socket.SOCK_RAW), (socket.AF_INET, socket.SOCK_RAW)):
+                try:
+                    socket.socket(family, kind, 1)
+                    print("raw", family)
+                except OSError:
+                    pass
+            for path in ("/var/run/docker.sock", "/run/docker.sock", "/run/podman/podman.sock", "/run/dbus/system"):
+                try:
+                    socket.socket(socket.AF_UNIX).connect(path)
+                    print("connected", path)
+                except OSError:
+                    pass
+            print("tried")
+            """,
+        )
+        assert said == "tried\n"
+        with pytest.raises(TimeoutError):
+            datagrams.recv(10)
+        # From the host itself it works.
+        socket.create_connection(("127.0.0.1", port), timeout=5).close()
+
+
+def ip(*arguments: str) -> list[str]:
+    """Return what the program `ip` says of this machine's addresses, if there is one."""
+    try:
+        return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=True).stdout.splitlines()
+    except FileNotFoundError:
+        return []
+
+
+# -------------------------------------------------------------------------------------- what works without isolation
+
+
+def test_these_attacks_work_where_nothing_isolates(
+    installed_examples: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the tests above would prove nothing."""
+    monkeypatch.setenv("EXAMPLE_API_KEY", "canary-4711")
+    (tmp_path / "secret").write_text("canary-4712")
+    with make("examples/number", sandbox="process") as env, make("examples/number", sandbox="process") as other:
+        env.reset()
+        other.reset()
+        output(other, "echo canary-4714 > canary.txt")
+        assert tool(env, "read_file", path=str(tmp_path / "secret")) == "canary-4712"
+        tool(env, "write_file", path=str(tmp_path / "secret"), content="overwritten")
+        assert (tmp_path / "secret").read_text() == "overwritten"
+        scratch, prepared = cache_dir() / "scratch", cache_dir() / "prepared"
+        path = f"{scratch}/{os.getpid()}-*/episode-*/workspace/canary.txt"
+        assert output(env, f"cat {path}") == "canary-4714\n"
+        assert output(env, f"cat {prepared}/examples-number-*/private/secret.txt").startswith("the private file")
+        assert output(env, f"kill -0 {os.getpid()} && echo alive") == "alive\n"
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            connect = f"import socket; socket.create_connection({server.getsockname()!r}); print('connected')"
+            assert output(env, f'python3 -c "{connect}"') == "connected\n"

@@ -20,7 +20,12 @@ class ExamplePlugin:
         metrics = (TaskMetric("value"), TaskMetric("seed"))
         for name in EXAMPLES:
             yield TaskSpec(f"examples/{name.lower()}", f"example_tasks:{name}", f"The task {name}", metrics=metrics)
-        small = Resources(memory_bytes=256 << 20, processes=40)
+        small = Resources(memory_bytes=256 << 20, processes=40, disk_bytes=64 << 20, cpus=0.5)
+        yield TaskSpec(
+            "examples/gpu", "example_tasks:Number", "Needs a GPU", metrics=metrics, resources=Resources(gpus=1)
+        )
+        yield TaskSpec("examples/network", "example_tasks:Number", "With a network", metrics=metrics, network=True)
+        yield TaskSpec("examples/large", "example_tasks:Large", "With 20 MB of public files", metrics=metrics)
         yield TaskSpec(
             "examples/small", "example_tasks:Number", "Number with little of all", metrics=metrics, resources=small
         )

@@ -26,13 +26,24 @@ class Number(Task):
 
     def grade(self, grading: Grading) -> Mapping[str, float]:
         assert (grading.private / "secret.txt").read_text() == "the private file"
-        text = (grading.submission / "answer.txt").read_text()
+        text = (grading.submission / "answer.txt").read_text(errors="backslashreplace")
         print("graders may print")
         try:
             number = float(text)
         except ValueError:
             raise InvalidSubmission(f"answer.txt holds {text!r}, which is not a number.") from None
         return {"value": number + (0.25 if grading.split == "test" else 0.0), "seed": float(grading.seed % 1000)}
+
+
+class Large(Number):
+    """With more public files than are copied into each workspace."""
+
+    def prepare(self, preparation: Preparation) -> None:
+        super().prepare(preparation)
+        folder = preparation.public / "data"
+        folder.mkdir()
+        for number in range(20):
+            (folder / f"part-{number}").write_bytes(bytes([number]) * (1 << 20))
 
 
 class Broken(Number):

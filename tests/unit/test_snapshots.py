@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import weakref
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def test_forks_are_recorded(tmp_path: Path) -> None:
 
 def test_snapshots_leave_no_files() -> None:
     def folders() -> set[Path]:
-        return set((cache_dir() / "scratch").glob("*/snapshot-*"))
+        return set((cache_dir() / "scratch").glob(f"{os.getpid()}-*/layer-*"))
 
     before = folders()
     with make("examples/number") as env:

@@ -27,11 +27,10 @@ def names(requirements: list[Requirement]) -> set[str]:
 def direct_requirements(project: Path) -> list[Requirement]:
     configuration = tomllib.loads(project.read_text(encoding="utf-8"))
     texts: list[str] = list(configuration["project"]["dependencies"])
-    for group in (
-        configuration["project"].get("optional-dependencies", {}),
-        configuration.get("dependency-groups", {}),
-    ):
-        texts += [text for listed in group.values() for text in listed if isinstance(text, str)]
+    for listed in configuration["project"].get("optional-dependencies", {}).values():
+        texts += listed
+    # Other groups are never installed together with the workspace.
+    texts += configuration.get("dependency-groups", {}).get("dev", [])
     return [Requirement(text) for text in texts]
 
 

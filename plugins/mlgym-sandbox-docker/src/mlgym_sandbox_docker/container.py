@@ -219,8 +219,10 @@ class Container:
                 receiver.close()  # an agent has ended it
         receiver = self._start_receiver()
         if receiver.connection is None or not receiver.connection.send(command, descriptors):
-            with contextlib.suppress(OSError):
-                os.write(descriptors[2], b"The process ended before it began.\n")
+            receiver.close()
+            if not self.is_running:
+                raise ContainerGoneError
+            raise NotStartedError("it ended before it began")
         self._begun.append(receiver)
         return receiver
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mlgym_core.interfaces import SandboxLayout
+from mlgym_core.sandbox.environments import ADDED_PACKAGES, PIP_REFUSAL, write_pip_programs, write_pip_refusal
+from mlgym_core.sandbox.stored import stored_folder
 from mlgym_core.specs import Resources
 from mlgym_sandbox_docker.builds import PACKAGES
 from mlgym_sandbox_docker.descriptors import HANDOVER
@@ -22,6 +24,7 @@ _IDLE_PROGRAM = "/bin/cat"
 soon as this process is gone, however it ended."""
 _TEMPORARY = "/tmp"  # noqa: S108 - a path of the sandbox
 _PODMAN_FOLDERS = ("/run", "/var/tmp")  # noqa: S108
+_NO_PIP = "/opt/no-pip"
 _NANO = 10**9
 
 
@@ -40,6 +43,8 @@ def creation_request(
         BindMount(mount.target, str(mount.source), type="bind", read_only=not mount.writable) for mount in layout.mounts
     ]
     mounts.append(BindMount(HANDOVER, str(handover), type="bind", read_only=True))
+    if not layout.network:
+        mounts.append(BindMount(_NO_PIP, str(_pip_refusal()), type="bind", read_only=True))
     host = engine.client.api.create_host_config(
         mounts=mounts,
         network_mode="bridge" if layout.network else "none",
@@ -97,16 +102,30 @@ def _devices(devices: list[str]) -> dict[str, Any]:
 
 
 def _environment(layout: SandboxLayout, path: str) -> dict[str, str]:
-    environment = {
-        "PATH": path,
+    folders = [f"{layout.home}/{ADDED_PACKAGES}/bin"] if layout.network else [f"{_NO_PIP}/bin"]
+    modules = [layout.environment.get("PYTHONPATH", "")] if layout.network else [_NO_PIP]
+    if layout.packages is not None:
+        folders.append(f"{PACKAGES}/bin")
+        modules.insert(0, PACKAGES)
+    return {
         "HOME": layout.home,
         "USER": "agent",
         "LOGNAME": "agent",
         "LANG": "C.UTF-8",
         "TERM": "dumb",
         "TMPDIR": _TEMPORARY,
+        **layout.environment,
+        "PATH": ":".join([*folders, path]),
+        "PYTHONPATH": ":".join(filter(None, modules)),
     }
-    if layout.packages is not None:
-        environment["PATH"] = f"{PACKAGES}/bin:{path}"
-        environment["PYTHONPATH"] = PACKAGES
-    return {**environment, **layout.environment}
+
+
+def _pip_refusal() -> Path:
+    """Return a folder with a `pip` that says why it does nothing, whatever the image has."""
+
+    def fill(folder: Path) -> None:
+        write_pip_refusal(folder)
+        (folder / "bin").mkdir()
+        write_pip_programs(folder / "bin")
+
+    return stored_folder("no-pip", PIP_REFUSAL, fill)

@@ -13,7 +13,7 @@ from typing import ClassVar
 import mlgym_sandbox_docker.engine as engines
 from mlgym_core.errors import SandboxError
 from mlgym_core.interfaces import Sandbox, SandboxLayout, SandboxProcess
-from mlgym_sandbox_docker.container import Container, ContainerGoneError, NotStartedError
+from mlgym_sandbox_docker.container import Container, ContainerGoneError, NotStartedError, Receiver
 from mlgym_sandbox_docker.engine import EngineName, Unreachable, find_engine
 from mlgym_sandbox_docker.image import missing_image
 from mlgym_sandbox_docker.pool import start_container
@@ -92,7 +92,7 @@ class EngineSandbox(Sandbox):
     def _spawn(self, command: Sequence[str], descriptors: Sequence[int], leader: bool) -> EngineProcess:
         try:
             with self._lock:
-                process = self._start(command, descriptors)
+                process = self._start(command, descriptors, leader)
                 self._has_leader |= leader
                 if self._has_leader and self._container is not None:
                     # Helpers will follow: whatever reads and writes files for the agent.
@@ -102,9 +102,15 @@ class EngineSandbox(Sandbox):
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _start(self, command: Sequence[str], descriptors: Sequence[int]) -> EngineProcess:
-        for _ in range(2):
+    def _start(self, command: Sequence[str], descriptors: Sequence[int], leader: bool) -> EngineProcess:
+        """Start a process, in a new container if the one at hand is gone.
+
+        A leader that cannot begin gets a new one, too: what earlier processes left, such as files in memory, may have
+        used up the limits, and without a leader it is of no use to anybody.
+        """
+        for is_last in (False, True):
             container = self._running_container()
+            receiver: Receiver | None = None
             try:
                 receiver = container.start_process(command, descriptors)
             except ContainerGoneError:
@@ -112,10 +118,12 @@ class EngineSandbox(Sandbox):
                 self._drop_container()
                 continue
             except NotStartedError as error:
+                if leader and not is_last:
+                    self._drop_container()
+                    continue
                 # Its processes have used up its limits, which is nobody's fault but theirs.
                 with contextlib.suppress(OSError):
                     os.write(descriptors[2], f"The process could not be started: {error}\n".encode()[:4000])
-                receiver = None
             except SandboxError:
                 self._drop_container()
                 raise

@@ -1,0 +1,86 @@
+"""The limits on disk and processor time are held, named to the agent, and the episode goes on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from mlgym_core import Env, Host, make
+
+pytestmark = pytest.mark.usefixtures("installed_examples")
+
+REACHED = "[The disk limit of 64 MiB for the workspace, the home folder and /tmp together was reached: they hold "
+
+
+@pytest.fixture
+def env(isolated_sandbox: str) -> Iterator[Env]:
+    with make("examples/small", sandbox=isolated_sandbox, action_timeout=60) as env:
+        env.reset()
+        yield env
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "for n in $(seq 100); do head -c 10M /dev/zero > file-$n; done; sleep 1000",
+        "for n in $(seq 100); do head -c 10M /dev/zero > ~/file-$n; done; sleep 1000",
+        "for n in $(seq 100); do head -c 10M /dev/zero > /tmp/file-$n; done; sleep 1000",
+        "(for n in $(seq 100); do head -c 10M /dev/zero > file-$n; done; sleep 1000) & sleep 1000",
+        # Files that have no name any more still take room.
+        "for n in $(seq 30); do exec {f}> file; rm file; head -c 10M /dev/zero >&$f; done; sleep 1000",
+        "head -c 500M /dev/zero > file",
+        "yes > file",
+    ],
+)
+def test_writing_too_much(env: Env, command: str) -> None:
+    observation = env.step(f"{{ {command}\n}} 2>/dev/null")[0]
+    assert REACHED in observation.text
+    assert not observation.timed_out
+    assert env.step("rm -f file* ~/file* /tmp/file*; exec true")[0].text.count("[The disk limit") == 0
+    assert env.step("echo here > file; cat file")[0].text == "here\n"
+
+
+def test_what_is_too_much_already_may_be_deleted_but_not_added_to(env: Env) -> None:
+    quick = "for n in $(seq 8); do head -c 10M /dev/zero > file-$n; done; echo done"
+    observation = env.step(quick)[0]
+    assert REACHED in observation.text
+    assert re.search(r"they hold (80|7\d\.\d) MiB\. Delete files", observation.text)
+    reading = env.step("ls | wc -l; sleep 1; echo read")[0]
+    assert reading.text.startswith("9\nread\n")
+    assert REACHED in reading.text
+    assert REACHED in env.step("while :; do head -c 1M /dev/zero >> more; sleep 0.1; done")[0].text
+    assert env.step("rm file-* more; echo deleted")[0].text == "deleted\n"
+
+
+def test_a_file_cannot_be_longer_than_the_limit_even_without_content(env: Env) -> None:
+    assert REACHED in env.step("truncate -s 1T file")[0].text
+    assert "File too large" in env.step("trap '' XFSZ; truncate -s 1T file")[0].text
+    assert env.step("echo here")[0].text == "here\n"
+
+
+def test_an_agent_cannot_raise_the_limit_on_files(env: Env) -> None:
+    assert "cannot modify limit" in env.step("ulimit -f unlimited")[0].text
+    assert "cannot modify limit" in env.step("bash -c 'ulimit -f unlimited'")[0].text
+
+
+def test_forks_begin_with_what_they_inherit(env: Env) -> None:
+    env.step("for n in $(seq 5); do head -c 10M /dev/zero > file-$n; done")
+    with env.fork(env.snapshot()) as twin:
+        observation = twin.step("for n in $(seq 6 9); do head -c 10M /dev/zero > file-$n; done; sleep 1; echo done")[0]
+        assert REACHED in observation.text
+    assert env.step("echo here")[0].text == "here\n"
+
+
+def test_processor_time_is_limited(isolated_sandbox: str) -> None:
+    if "cpu" not in Host.installed().sandboxes.load(isolated_sandbox).limits():
+        pytest.skip(f"{isolated_sandbox} cannot limit processor time here")
+    with make("examples/small", sandbox=isolated_sandbox, action_timeout=2) as env:
+        env.reset()
+        observation = env.step("while :; do :; done")[0]
+        assert observation.timed_out
+        assert "[The processor limit of 0.5 CPUs held the command back.]" in observation.text
+        # A command that merely waits is not held back.
+        assert "processor" not in env.step("sleep 1000")[0].text
+        assert env.step("echo here")[0].text == "here\n"
