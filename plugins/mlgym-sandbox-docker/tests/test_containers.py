@@ -189,6 +189,17 @@ async def test_what_a_shell_that_ended_left_behind_is_frozen(shell: Shell, outpu
         shell.thaw()
 
 
+async def test_a_helper_s_end_is_not_that_of_what_came_later(box: Sandbox, shell: Shell, output: Output) -> None:
+    with open(os.devnull, "r+b", 0) as nothing:  # noqa: ASYNC230, PTH123 - a device
+        number = nothing.fileno()
+        helper = await box.spawn(["/bin/sleep", "1000"], stdin=number, stdout=number, stderr=number)
+    await shell.close()
+    await shell.start()
+    await output("here=yes; sleep 1000 &")
+    await helper.kill()
+    assert await output("echo $here; jobs -p | wc -l") == "yes\n1\n"
+
+
 async def test_what_never_ran_is_no_process_of_ours(shell: Shell) -> None:
     running = shell._process
     assert isinstance(running, EngineProcess)

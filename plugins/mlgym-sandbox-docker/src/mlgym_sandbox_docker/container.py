@@ -98,6 +98,7 @@ class Container:
         self._lease: GpuLease | None = None
         self._alive: socket.socket | None = None
         self._ahead: Future[Receiver] | None = None
+        self._begun: list[Receiver] = []
         self._is_removed = False
         self._descriptors = DescriptorSender()
         note_shown(self._shown)
@@ -197,6 +198,11 @@ class Container:
         ahead = self._ahead
         return [ahead.result().process_id] if ahead is not None and ahead.done() and not ahead.exception() else []
 
+    def roots(self) -> list[int]:
+        """Return the ids on this machine of the processes that `start_process` started and that still run."""
+        self._begun = [receiver for receiver in self._begun if is_alive(receiver.process_id, receiver.started)]
+        return [receiver.process_id for receiver in self._begun]
+
     def start_process(
         self, command: Sequence[str], descriptors: Sequence[int], *, trusts_waiting: bool = True
     ) -> Receiver:
@@ -217,6 +223,7 @@ class Container:
                 if not trusts_waiting:
                     send_signal(receiver.process_id, signal.SIGKILL)
                 elif receiver.connection is not None and receiver.connection.send(command, descriptors):
+                    self._begun.append(receiver)
                     return receiver
                 receiver.close()  # an agent has ended it
         receiver = self._start_receiver()
@@ -225,6 +232,7 @@ class Container:
             if not self.is_running:
                 raise ContainerGoneError
             raise NotStartedError("it ended before it began")
+        self._begun.append(receiver)
         return receiver
 
     def _start_receiver(self) -> Receiver:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from mlgym_core.errors import SandboxError
 from mlgym_core.sandbox.process_tree import ProcessTree, all_processes, send_signal
@@ -25,7 +25,7 @@ class EngineProcess(ProcessTree):
 
     Orphans in a container become children of its first process. They count as descendants of the oldest of the
     processes that were started from outside and still run: an episode's shell, while helpers come and go. So do
-    processes that wait to become helpers, which an agent might have taken over.
+    processes that wait, or are about to wait, to become helpers: an agent, who is the same user, might take them over.
 
     Args:
         container: Where it runs.
@@ -37,6 +37,7 @@ class EngineProcess(ProcessTree):
         self._container = container
         self._receiver = receiver
         self._root = 0 if receiver is None else receiver.process_id
+        self._namespace = _namespace(self._root)
         self._siblings = list(siblings)
         self._owner = os.getpid()
         self._killed = False
@@ -52,20 +53,17 @@ class EngineProcess(ProcessTree):
         children: dict[int, list[int]] = {}
         for pid, (parent, _, _) in table.items():
             children.setdefault(parent, []).append(pid)
-        queue = [] if self.has_ended else [self._root]
+        found = _trees([] if self.has_ended else [self._root], children)
         self._siblings = [sibling for sibling in self._siblings if not sibling.has_ended]
         if not self._siblings and self._container.is_running:
             # The oldest child of the first process is the container's own.
             orphans = sorted(children.get(self._container.first_process, ()), key=lambda pid: (table[pid][2], pid))
-            queue += [*orphans[1:], *self._container.waiting()]
-        found = {}
-        while queue:
-            pid = queue.pop()
-            if pid in table and pid not in found:
-                found[pid] = table[pid]
-                queue += children.get(pid, ())
-        found.pop(self._root, None)
-        return found
+            inside = {pid for pid in table if self._namespace and _namespace(pid) == self._namespace}
+            inside -= {self._container.first_process, *orphans[:1]}
+            # Except what was started from outside since, and goes on.
+            others = [root for root in self._container.roots() if root != self._root]
+            found |= _trees([*orphans[1:], *inside], children) - _trees(others, children)
+        return {pid: table[pid] for pid in found - {self._root} if pid in table}
 
     def interrupt(self, since: float) -> None:
         if not self.has_ended:
@@ -145,3 +143,22 @@ class EngineProcess(ProcessTree):
         status = int(details["ExitCode"])
         number = status - _SIGNALLED
         return -number if number in set(signal.Signals) else status
+
+
+def _trees(roots: Iterable[int], children: Mapping[int, Sequence[int]]) -> set[int]:
+    """Return processes with all their descendants."""
+    found: set[int] = set()
+    queue = list(roots)
+    while queue:
+        if (pid := queue.pop()) not in found:
+            found.add(pid)
+            queue += children.get(pid, ())
+    return found
+
+
+def _namespace(process_id: int) -> str:
+    """Return what names the process's namespace of ids, or an empty string if that cannot be told."""
+    try:
+        return os.readlink(f"/proc/{process_id}/ns/pid")
+    except OSError:
+        return ""  # it is gone, or another user's, such as the container's own
