@@ -41,7 +41,7 @@ _OWNER_OF_NAMESPACE = 0xB701
 """The request `NS_GET_USERNS` (linux/nsfs.h): the user namespace that a namespace belongs to."""
 # What a process that joins a sandbox gives up before it becomes another program.
 _POWERLESS = (
-    *("/usr/bin/setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"),
+    *("/usr/bin/setpriv", "--no-new-privs", "--inh-caps=-all", "--ambient-caps=-all"),
     *("--pdeathsig=KILL", "--"),
 )
 
@@ -172,16 +172,17 @@ class BwrapSandbox(Sandbox):
         limited = [*_resource_limits(self.layout.resources or Resources()), *command]
         if self._leader is not None and self._leader.lives:
             command = [*self._leader.entering(), *_POWERLESS, *self._fresh_environment(), *limited]
-            return _GroupedProcess(*await self._start(command, stdin, stdout, stderr, ()))
+            return ProcessTree(await self._start(self._leader.group, command, stdin, stdout, stderr, filtered=True))
         for mount in self.layout.mounts:
             if mount.layers and mount.writable:
                 work_folder(mount.source).mkdir(exist_ok=True)
         information, information_out = os.pipe()
         call_filter = _open_filter()
+        group = self._new_group()
         passed = [descriptor for descriptor in (information_out, call_filter) if descriptor is not None]
         try:
             command = [program, *self._arguments(information_out, call_filter), "--", *limited]
-            process, group = await self._start(command, stdin, stdout, stderr, passed)
+            process = await self._start(group, command, stdin, stdout, stderr, passed)
         except BaseException:
             os.close(information)
             raise
@@ -193,28 +194,38 @@ class BwrapSandbox(Sandbox):
             self._leader = started
         return started
 
-    async def _start(
-        self, command: Sequence[str], stdin: int, stdout: int, stderr: int, passed: Sequence[int]
-    ) -> tuple[subprocess.Popen[bytes], ControlGroup]:
-        """Start a program of the host's in a control group of its own."""
+    def _new_group(self) -> ControlGroup:
         try:
             group = ControlGroup(self.layout.resources or Resources())
         except OSError as error:
             raise SandboxError(f"A control group could not be made: {error}.") from error
+        self._groups.append(group)
+        return group
+
+    async def _start(
+        self,
+        group: ControlGroup,
+        command: Sequence[str],
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        passed: Sequence[int] = (),
+        *,
+        filtered: bool = False,
+    ) -> subprocess.Popen[bytes]:
+        """Start a program of the host's in a control group."""
         try:
-            process = await start_process(
+            return await start_process(
                 group.joining(command),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,
                 descriptors=passed,
                 environment={"PATH": "/usr/bin:/bin"},
+                filtered=filtered,
             )
         except OSError as error:
-            group.remove()
             raise SandboxError(f"bwrap could not be started: {error}.") from error
-        self._groups.append(group)
-        return process, group
 
     def _fresh_environment(self) -> list[str]:
         variables = [f"{key}={value}" for key, value in self._environment().items()]
@@ -292,27 +303,16 @@ def _resource_limits(resources: Resources) -> list[str]:
     return ["/usr/bin/prlimit", *limits, "--"] if limits and os.access("/usr/bin/prlimit", os.X_OK) else []
 
 
-class _GroupedProcess(ProcessTree):
-    """A process tree with a control group of its own."""
+class _BwrapProcess(ProcessTree):
+    """bwrap and the first process of its namespaces, which is the root of the tree.
 
-    def __init__(self, process: subprocess.Popen[bytes], group: ControlGroup) -> None:
-        super().__init__(process)
-        self._group = group
-
-    def limits_reached(self) -> Mapping[str, int]:
-        return self._group.limits_reached()
-
-    async def wait(self) -> int:
-        status = await super().wait()
-        self._group.remove()
-        return status
-
-
-class _BwrapProcess(_GroupedProcess):
-    """bwrap and the first process of its namespaces, which is the root of the tree."""
+    Attributes:
+        group: The control group of all processes in the namespaces.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes], information: int, group: ControlGroup) -> None:
-        super().__init__(process, group)
+        super().__init__(process)
+        self.group = group
         self._information: int | None = information
         self._owner_of_mounts: int | None = None
 
@@ -364,6 +364,9 @@ class _BwrapProcess(_GroupedProcess):
                 break
         os.close(descriptor)
 
+    def limits_reached(self) -> Mapping[str, int]:
+        return self.group.limits_reached()
+
     def descendants(self) -> list[int]:
         # All are below the first process of the namespace. Looking through all processes of the machine takes long.
         found = children_below(self.root)
@@ -381,6 +384,7 @@ class _BwrapProcess(_GroupedProcess):
             if descriptor is not None:
                 os.close(descriptor)
         self._information = self._owner_of_mounts = None
+        self.group.remove()
         return status
 
 

@@ -41,8 +41,8 @@ def children_below(process_id: int) -> list[int] | None:
     found: list[int] = []
     pending = [process_id]
     while pending:
-        for listing in Path("/proc", str(pending.pop()), "task").glob("*/children"):
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            for listing in Path("/proc", str(pending.pop()), "task").glob("*/children"):
                 pending += (children := [int(child) for child in listing.read_text().split()])
                 found += children
     return found if found or Path("/proc/self/task", str(os.getpid()), "children").exists() else None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -78,8 +80,22 @@ def _remove_abandoned(parent: Path) -> int:
         except OSError:
             pass
         else:
+            _end_processes_that_name(folder)
             remove_scratch(folder)
             removed += 1
         finally:
             os.close(descriptor)
     return removed
+
+
+def _end_processes_that_name(folder: Path) -> None:
+    """Kill processes whose command line names an abandoned folder.
+
+    Sandboxes end with their runner. One that was just being started when that was killed may not have come to it.
+    """
+    name = f"{folder}/".encode()
+    for entry in os.listdir("/proc") if Path("/proc").is_dir() else ():
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                if name in Path("/proc", entry, "cmdline").read_bytes():
+                    os.kill(int(entry), signal.SIGKILL)

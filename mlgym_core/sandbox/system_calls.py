@@ -118,16 +118,19 @@ def _only_for(number: int, instructions: bytes) -> bytes:
     return _instruction(_JUMP_EQUAL, number, 0, len(instructions) // 8) + instructions
 
 
-def filter_program(machine_name: str | None = None) -> bytes | None:
+def filter_program(machine_name: str | None = None, *, joining: bool = False) -> bytes | None:
     """Return the filter as bytes of `struct sock_filter`, or None for a kind of machine whose numbers are not known.
 
     Args:
         machine_name: As `platform.machine()` gives it; this machine unless given.
+        joining: For a process that has yet to enter the namespaces of a sandbox (`setns`), which does not help one
+            without privileges.
     """
     machine = _MACHINES.get(machine_name or platform.machine())
     if machine is None:
         return None
-    numbers = (numbers[machine.column] for numbers in _DENIED.values())
+    names = _DENIED.keys() - ({"setns"} if joining else set())
+    numbers = (_DENIED[name][machine.column] for name in sorted(names))
     denied = [number for number in numbers if number is not None]
     refuse = _fail(errno.EPERM)
     parts = [

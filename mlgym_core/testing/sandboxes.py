@@ -390,7 +390,7 @@ grep NoNewPrivs /proc/self/status
 
     async def test_descendants_and_open_files_are_known(self, shell: Shell) -> None:
         assert shell.background_processes() == 0
-        await _text(shell, "(sleep 1000 > open-file &) 2>/dev/null")
+        await _text(shell, "(sleep 1000 > open-file &) 2>/dev/null; until [ -e open-file ]; do :; done")
         assert shell.background_processes() == 1
         assert any(os.readlink(link).endswith("/open-file") for link in shell.open_files())
 

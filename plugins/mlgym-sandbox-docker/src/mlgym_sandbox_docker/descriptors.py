@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import socket
 import struct
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mlgym_core.errors import SandboxError
+from mlgym_core.sandbox.process_tree import send_signal
 from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
 
 HANDOVER = "/opt/mlgym"
@@ -23,6 +26,7 @@ HANDOVER = "/opt/mlgym"
 _SOCKET = "descriptors"
 _POLL_SECONDS = 0.1
 _ANSWER_SECONDS = 30.0
+_START_SECONDS = 20.0
 _CREDENTIALS = struct.Struct("3i")
 _LENGTH = struct.Struct("!I")
 # Runs in the container, and becomes the program that it is told. The interpreter ignores broken pipes and oversized
@@ -103,7 +107,7 @@ class DescriptorSender:
     def accept(self, process_id: int, lives: Callable[[], bool]) -> Connection | None:
         """Wait until a process of the container asks for descriptors, and return the connection to it.
 
-        Returns None if it ends before it asks.
+        Returns None if it ends before it asks, or does not ask in time: an agent may have stopped it.
 
         Args:
             process_id: Its id on this machine. Others that ask get nothing.
@@ -112,12 +116,15 @@ class DescriptorSender:
         Raises:
             SandboxError: if the container is closed meanwhile.
         """
+        limit = time.monotonic() + _START_SECONDS
         while True:
             try:
                 connection, _ = self._listener.accept()
             except TimeoutError:
-                if lives():
+                if lives() and time.monotonic() < limit:
                     continue
+                if lives():
+                    send_signal(process_id, signal.SIGKILL)
                 return None
             except OSError as error:
                 raise SandboxError("The container was closed while a process was started in it.") from error
