@@ -207,7 +207,7 @@ class AsyncEnv(ToolContext):
             EpisodeOver: if no episode is going on.
             SandboxError: if the files or the shell's state cannot be read.
         """
-        episode = self._current()
+        episode = self._idle()
         assert episode.observation is not None
         return Snapshot(
             episode_id=episode.id,
@@ -258,7 +258,7 @@ class AsyncEnv(ToolContext):
             EpisodeOver: if no episode is going on.
             SandboxError: if the shell does not start.
         """
-        episode = self._current()
+        episode = self._idle()
         await episode.workplace.restore(snapshot._workplace)
         left = max(self.limits.max_steps - episode.steps, 0)
         observation = snapshot.observation.model_copy(update={"steps_left": left})
@@ -307,9 +307,7 @@ class AsyncEnv(ToolContext):
             EpisodeOver: if no episode is going on.
             UsageError: if the action is neither, or another step is going on.
         """
-        episode = self._current()
-        if self._busy:
-            raise UsageError("A step of this episode is still going on; an environment takes one action at a time.")
+        episode = self._idle()
         call = as_call(action)
         self._busy = True
         try:
@@ -375,7 +373,7 @@ class AsyncEnv(ToolContext):
         Raises:
             EpisodeOver: if no episode is going on.
         """
-        episode = self._current()
+        episode = self._idle()
         try:
             score = await self._grade_final(episode, exit_reason)
         except InfrastructureError as problem:
@@ -460,6 +458,12 @@ class AsyncEnv(ToolContext):
             raise EpisodeOver("This episode belongs to the process that began it: call reset() in this one.")
         return self._episode
 
+    def _idle(self) -> Episode:
+        episode = self._current()
+        if self._busy:
+            raise UsageError("A step of this episode is still going on; an environment takes one action at a time.")
+        return episode
+
     async def _call_tool(self, call: ToolCall) -> ToolResult:
         tool = self._tools.get(call.tool)
         if tool is None:
@@ -510,6 +514,8 @@ class AsyncEnv(ToolContext):
         episode.journal.submission(files=files, exit_reason=exit_reason)
 
     async def _fail(self, episode: Episode, problem: MlgymError) -> StepResult:
+        if self._episode is not episode:
+            raise EpisodeOver("The environment was closed while the step was going on.") from problem
         episode.journal.error(message=str(problem))
         await self._end(episode, "infrastructure_failure", "error", error=str(problem))
         text = f"The episode ended because of a failure of the infrastructure: {problem}"

@@ -18,7 +18,8 @@ from mlgym_core.sandbox.disk import DiskLimit
 from mlgym_core.sandbox.environments import pip_variables
 from mlgym_core.sandbox.overlays import stack_is_too_high
 from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder, scratch_parent
-from mlgym_core.sandbox.shell import Shell, ShellResult, ShellState
+from mlgym_core.sandbox.shell import Shell, ShellResult
+from mlgym_core.sandbox.shell_state import ShellState
 from mlgym_core.sandbox.submission_files import copy_submission
 from mlgym_core.sandbox.transfers import read_file, write_file
 from mlgym_core.specs import Resources
@@ -62,9 +63,7 @@ class WorkplaceSnapshot:
 
         In a sandbox without a file system of its own, variables and the working directory hold paths of the host.
         """
-        old, new = str(self._home), str(home)
-        state = self._state
-        return ShellState(state.commands.replace(old, new), state.working_directory.replace(old, new))
+        return self._state.moved(str(self._home), str(home))
 
 
 class Workplace:
@@ -319,7 +318,7 @@ class Workplace:
 
     async def end_processes(self) -> None:
         """Kill whatever runs in the sandbox; the workspace stays."""
-        await self._shell.close()
+        await self._shell.end()
         await self.sandbox.close()
 
     async def close(self) -> None:

@@ -13,7 +13,6 @@ import fcntl
 import os
 import re
 import secrets
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from pathlib import Path
 from mlgym_core.errors import SandboxError
 from mlgym_core.interfaces import Sandbox, SandboxProcess
 from mlgym_core.sandbox.pipes import resolve
+from mlgym_core.sandbox.shell_state import ShellState, printing
 
 _BASH = ("/bin/bash", "--norc", "--noprofile", "--noediting", "+H", "+o", "history", "-i")
 # Commands read from and write to descriptors that they do not usually touch: an empty input, and the pipe to us. What
@@ -29,26 +29,15 @@ _BASH = ("/bin/bash", "--norc", "--noprofile", "--noediting", "+H", "+o", "histo
 _SETUP = b"unset PROMPT_COMMAND; exec 200</dev/null 201>&1 >/dev/null 2>&1\n"
 _COMMAND_LINE = b"\\builtin eval '%s' <&200 >&201 2>&201\n"
 # The path ends with NUL, which no path contains. A shell that has lost its way to us ends, and a new one is started.
-_MARKER_LINE = b"\\builtin printf '\\036%%s %%s %%s\\0' %s $? \"$PWD\" >&201||\\builtin exit\n"
+_MARKER_LINE = b"\\builtin printf '\\036%%s %%s %%s\\0' %s $? \"$PWD\" <&200 >&201||\\builtin exit\n"
 _LONGEST_MARKER = 1 << 14
 # Bash says this when a signal ended a command, since it would like to reset the terminal that it does not have.
 _TERMINAL_COMPLAINT = re.compile(rb"(?:/bin/)?bash: \[\d+: \d+ \(\d+\)\] tcsetattr: Inappropriate ioctl for device\n")
 _PIPE_BYTES = 1 << 18
 _START_SECONDS = 30.0
-# What makes a shell's state, as commands that make it again. Options come last: `errexit` would end the shell at the
-# first command that fails.
-_STATE_COMMANDS = ("declare -p", "declare -f", "alias -p", "umask -p", "trap -p", "shopt -p", "set +o")
-_ARGUMENTS = "\\builtin printf '%s\\n' \"set --${1+$(\\builtin printf ' %q' \"$@\")}\""
-_DUMP = "; ".join([_ARGUMENTS, *(f"\\builtin {command}" for command in _STATE_COMMANDS)])
-# Variables that every bash has for itself (an attempt to set some of them would end the restoring), and options of the
-# line editor (setting one would make the shell read its commands in another way).
-_OWN_STATE = re.compile(
-    r"^set [+-]o (?:emacs|histexpand|history|monitor|vi)\n"
-    r"|^declare -\S+ (?:BASH\w*|COMP_WORDBREAKS|DIRSTACK|EPOCH\w+|EUID|FUNCNAME|GROUPS|HISTCMD|LINENO|PIPESTATUS|PPID"
-    r"|S?RANDOM|SECONDS|SHELLOPTS|SHLVL|UID|_)(?:=.*)?\n",
-    re.MULTILINE,
-)
 _LARGEST_STATE = 16 << 20
+_WORTH_A_LOOK_SECONDS = 0.005
+"""No command comes up against a limit in less time, unless it fails."""
 _INTERRUPT_SECONDS = (0.2, 0.3, 0.7, 1.5)
 """How long the shell gets to answer each of the interrupts after a command's time is up."""
 
@@ -85,19 +74,6 @@ class ShellResult:
         return replace(self.with_limit(name), timed_out=False, exit_code=None)
 
 
-@dataclass(frozen=True)
-class ShellState:
-    """A shell's variables, functions, aliases, traps, options and positional parameters.
-
-    Attributes:
-        commands: Bash commands that set them.
-        working_directory: As a path of the sandbox.
-    """
-
-    commands: str
-    working_directory: str
-
-
 class _Capture:
     """Collects output up to a limit: the first half of it from the head, the other half from the tail."""
 
@@ -132,6 +108,10 @@ class _ShellEnded(Exception):  # noqa: N818 - an event
     pass
 
 
+class _NotBegun(_ShellEnded):
+    """The shell had ended before it was told anything."""
+
+
 class Shell:
     """A persistent bash in a sandbox.
 
@@ -149,6 +129,8 @@ class Shell:
         self._carry = b""
         self._reached: Mapping[str, int] = {}
         self._deadline: asyncio.Timeout | None = None
+        self._abandoned: tuple[bytes, _Capture, float] | None = None
+        self._is_over = False
         self.working_directory = sandbox.layout.working_directory
 
     async def start(self) -> None:
@@ -157,6 +139,8 @@ class Shell:
         Raises:
             SandboxError: if it does not.
         """
+        if self._is_over:
+            raise SandboxError("The shell was closed while a command ran.")
         for mount in self._sandbox.layout.mounts:
             # An agent may have locked itself out of its folders; these stay ours.
             if mount.writable:
@@ -197,16 +181,19 @@ class Shell:
         Raises:
             SandboxError: if the shell does not tell.
         """
-        result = await self.run(_DUMP, _START_SECONDS, output_limit=_LARGEST_STATE)
+        word = secrets.token_hex(16)
+        result = await self.run(printing(word), _START_SECONDS, output_limit=_LARGEST_STATE)
         if result.timed_out or result.restarted or result.omitted_bytes:
             raise SandboxError("The shell did not tell its state.")
-        commands = _OWN_STATE.sub("", result.output.decode("utf-8", "surrogateescape"))
-        return ShellState(commands, result.working_directory)
+        try:
+            return ShellState.parsed(result.output.decode("utf-8", "surrogateescape"), word, result.working_directory)
+        except ValueError as error:
+            raise SandboxError(str(error)) from error
 
     async def load_state(self, state: ShellState) -> None:
         """Bring a fresh shell into a state that another one was in."""
-        directory = f"\\builtin cd -- {shlex.quote(state.working_directory)}"
-        await self.run(f"{{ {directory}; {state.commands}\n}} 2>/dev/null", _START_SECONDS)
+        for command in state.loading():
+            await self.run(f"{{ {command}\n}} 2>/dev/null", _START_SECONDS)
 
     async def run(self, command: str, seconds: float | None = None, *, output_limit: int | None = None) -> ShellResult:
         """Run a command and wait for its end, or end it and everything it started when its time is up.
@@ -216,11 +203,35 @@ class Shell:
         Raises:
             SandboxError: if the shell ended and no new one can be started.
         """
-        if self._process is None:
-            await self.start()
+        restarted = await self._settle()
+        for _ in range(2):
+            if self._process is None:
+                await self.start()
+            try:
+                result = await self._run(command, seconds, output_limit or self._output_limit)
+            except _NotBegun:
+                # It ended between commands (by itself, or from outside), so that nothing of this one was carried out.
+                await self.close()
+                restarted = True
+                continue
+            return replace(result, restarted=True) if restarted else result
+        raise SandboxError("The shell ends as soon as it is started.")
+
+    async def _settle(self) -> bool:
+        """End what is left of a command whose caller gave up on it, and return whether that took a new shell."""
+        abandoned, self._abandoned = self._abandoned, None
+        if abandoned is None or self._process is None:
+            return False
+        try:
+            return (await self._after_timeout(*abandoned)).restarted
+        except _ShellEnded:
+            await self.close()
+            return True
+
+    async def _run(self, command: str, seconds: float | None, output_limit: int) -> ShellResult:
         assert self._process is not None
         word = secrets.token_hex(8).encode()
-        capture = _Capture(output_limit or self._output_limit)
+        capture = _Capture(output_limit)
         started = time.clock_gettime(_BOOT_CLOCK)
         reached = self._reached
         quoted = _as_bytes(command).replace(b"\0", b"").replace(b"'", b"'\\''")
@@ -231,15 +242,25 @@ class Shell:
                     status, self.working_directory = await self._read(word, capture)
             except TimeoutError:
                 return await self._after_timeout(word, capture, started)
+            except asyncio.CancelledError:
+                self._abandoned = (word, capture, started)
+                if self._process is not None:
+                    self._process.kill_descendants(started)
+                    self._process.interrupt(started)
+                raise
             finally:
                 self._deadline = None
+        except _NotBegun:
+            raise
         except _ShellEnded:
+            if self._process is None:
+                raise SandboxError("The shell was closed while a command ran.") from None
             limits = self._limits_since(reached)  # forgotten once the process is waited for
             status = await self._process.wait()
             return await self._restarted(capture, status, limits)
         output, omitted = capture.result()
-        # What failed may have failed at a limit; what succeeded is not worth the look.
-        limits = self._limits_since(reached) if status != 0 else ()
+        took = time.clock_gettime(_BOOT_CLOCK) - started
+        limits = self._limits_since(reached) if status != 0 or took > _WORTH_A_LOOK_SECONDS else ()
         # That processor time is limited is the reason of a delay, not of a failure.
         limits = tuple(name for name in limits if name != "cpu")
         return ShellResult(output, status, self.working_directory, omitted, limits_reached=limits)
@@ -310,9 +331,15 @@ class Shell:
         if self._process is not None:
             self._process.thaw()
 
+    async def end(self) -> None:
+        """End the shell and everything it started, for good: it cannot be started again."""
+        self._is_over = True
+        await self.close()
+
     async def close(self) -> None:
-        """End the shell and everything it started."""
+        """End the shell and everything it started. A command that still runs fails."""
         process, self._process = self._process, None
+        self._abandoned = None
         for descriptor in (self._stdin, self._stdout):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -324,6 +351,8 @@ class Shell:
         loop = asyncio.get_running_loop()
         view = memoryview(content)
         while view:
+            if self._stdin < 0:
+                raise _ShellEnded
             try:
                 view = view[os.write(self._stdin, view) :]
             except BlockingIOError:
@@ -334,7 +363,7 @@ class Shell:
                 finally:
                     loop.remove_writer(self._stdin)
             except BrokenPipeError as error:
-                raise _ShellEnded from error
+                raise (_NotBegun if len(view) == len(content) else _ShellEnded) from error
 
     async def _read(self, word: bytes, capture: _Capture) -> tuple[int, str]:
         """Read output until the marker with `word` and return its exit status and working directory."""
