@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from mlgym_core.errors import SandboxError
 from mlgym_core.sandbox.process_tree import ProcessTree, all_processes, send_signal
@@ -48,7 +50,7 @@ class EngineProcess(ProcessTree):
         """Whether the process itself is gone."""
         return self._receiver is None or not is_alive(self._root, self._receiver.started)
 
-    def _descendants(self) -> dict[int, tuple[int, int, int]]:
+    def _descendants(self, *, with_helpers: bool = True) -> dict[int, tuple[int, int, int]]:
         table = all_processes()
         children: dict[int, list[int]] = {}
         for pid, (parent, _, _) in table.items():
@@ -59,11 +61,23 @@ class EngineProcess(ProcessTree):
             # The oldest child of the first process is the container's own.
             orphans = sorted(children.get(self._container.first_process, ()), key=lambda pid: (table[pid][2], pid))
             inside = {pid for pid in table if self._namespace and _namespace(pid) == self._namespace}
-            inside -= {self._container.first_process, *orphans[:1]}
+            inside = inside - {self._container.first_process, *orphans[:1]} if with_helpers else set()
             # Except what was started from outside since, and goes on.
             others = [root for root in self._container.roots() if root != self._root]
             found |= _trees([*orphans[1:], *inside], children) - _trees(others, children)
         return {pid: table[pid] for pid in found - {self._root} if pid in table}
+
+    def descendants(self) -> list[int]:
+        # What waits to become a helper was not started by an agent, who is told how many go on.
+        return list(self._descendants(with_helpers=False))
+
+    def open_files(self) -> list[Path]:
+        found = []
+        for process_id in [self._root, *self._descendants()] if self._root else ():
+            folder = f"/proc/{process_id}/fd"
+            with contextlib.suppress(OSError):
+                found += [Path(folder, name) for name in os.listdir(folder)]
+        return found
 
     def interrupt(self, since: float) -> None:
         if not self.has_ended:
