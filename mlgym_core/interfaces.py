@@ -355,6 +355,14 @@ class Sandbox(abc.ABC):
         """
         yield mount.source
 
+    def seen_from_host(self, mount: Mount) -> Path:
+        """Return the same path while the leader runs, for looking only: what runs may change it meanwhile.
+
+        Raises:
+            OSError: if the leader has ended.
+        """
+        return mount.source
+
     async def close(self) -> None:
         """End what is left of the sandbox. The processes that `spawn` returned are killed by their owners."""
 

@@ -9,14 +9,14 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from mlgym_core.errors import MlgymError, PluginError, UsageError
 from mlgym_core.host import Host
 from mlgym_core.ids import slug
 from mlgym_core.interfaces import Preparation, Task
-from mlgym_core.sandbox.areas import disk_bytes
+from mlgym_core.sandbox.disk import disk_bytes
 from mlgym_core.sandbox.environments import packages_for
 from mlgym_core.sandbox.locking import exclusive_lock
 from mlgym_core.settings import cache_dir
@@ -91,7 +91,7 @@ def prepare_task(
         task=task,
         variant=chosen,
         public=public,
-        public_bytes=disk_bytes([public]),
+        public_bytes=_size(public),
         private=private,
         data_hash=(folder / "hash").read_text(),
         package=package,
@@ -99,6 +99,11 @@ def prepare_task(
         grader_packages=packages_for(spec.grader_requirements, notify),
         dockerfile=_dockerfile_of(spec, package),
     )
+
+
+@cache
+def _size(folder: Path) -> int:
+    return disk_bytes([folder])
 
 
 def _dockerfile_of(spec: TaskSpec, package: Path) -> Path | None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from mlgym_core.errors import ToolError
 from mlgym_core.interfaces import Mount, Sandbox, SandboxLayout
 from mlgym_core.preparation import PreparedTask, copy_public
-from mlgym_core.sandbox.areas import AREAS, Layer, copy_area, free_bytes, is_empty, remove_work_folder
-from mlgym_core.sandbox.disk import DiskLimit
+from mlgym_core.sandbox.areas import AREAS, Layer, copy_area, is_empty, remove_work_folder
+from mlgym_core.sandbox.disk import DiskLimit, free_bytes
 from mlgym_core.sandbox.environments import pip_variables
 from mlgym_core.sandbox.overlays import stack_is_too_high
 from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder, scratch_parent
@@ -121,7 +121,7 @@ class Workplace:
             )
         )
         self._shell = Shell(self.sandbox)
-        self._disk = DiskLimit(disk_bytes, self._folder, self._areas, self._shell, self._carried_bytes)
+        self._disk = DiskLimit(disk_bytes, self._folder, self._shell, self._seen, self._ignored_bytes)
 
     def _mounts(self) -> tuple[Mount, ...]:
         own = {
@@ -144,8 +144,12 @@ class Workplace:
             for area in self._areas:
                 copy_area(origin.layers[-1].folder / area.name, area)
 
-    def _carried_bytes(self) -> int:
-        return sum(layer.disk_bytes for layer in self._layers) if self._layered else 0
+    def _seen(self) -> list[Path]:
+        """Return the areas' paths as the sandbox sees them, while it runs."""
+        return [self.sandbox.seen_from_host(mount) for mount in self.sandbox.layout.mounts]
+
+    def _ignored_bytes(self) -> int:
+        return self._prepared.public_bytes if self._shows_public else 0
 
     @property
     def belongs_to_this_process(self) -> bool:
@@ -181,6 +185,7 @@ class Workplace:
             SandboxError: if it does not start.
         """
         await self._shell.start()
+        self._disk.begin()
         if self._origin is not None:
             await self._shell.load_state(self._origin.state_in(self._folder))
 
@@ -193,6 +198,9 @@ class Workplace:
         Raises:
             SandboxError: if the shell does not tell its state, or files cannot be read.
         """
+        for area in self._areas:
+            # Its own folders are ours, whatever the agent did to their permissions.
+            area.chmod(area.stat().st_mode | 0o700)
         state = await self._shell.dump_state()
         processes = self._shell.background_processes()
         if self._layered and processes == 0 and not self._shell_holds_files():
@@ -215,12 +223,14 @@ class Workplace:
 
     async def _seal(self, state: ShellState) -> None:
         """Make a layer of what has changed and go on above it."""
-        await self._shell.close()
         if any(stack_is_too_high((*mount.layers, mount.source), mount.source) for mount in self._mounts()):
-            self._layers = (await self._copied(),)
-            self._shows_public = False
+            with self._frozen():
+                copied = await self._copied()
+            await self._shell.close()
+            self._layers, self._shows_public = (copied,), False
             self._empty_areas()
         else:
+            await self._shell.close()
             self._layers = (*self._layers, Layer.of_changes(self._folder))
         await self._start_shell(state)
 
@@ -318,6 +328,7 @@ class Workplace:
 
     async def end_processes(self) -> None:
         """Kill whatever runs in the sandbox; the workspace stays."""
+        await asyncio.to_thread(self._disk.end)
         await self._shell.end()
         await self.sandbox.close()
 

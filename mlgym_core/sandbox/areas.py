@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-import shutil
 import subprocess
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from mlgym_core.errors import SandboxError
@@ -46,11 +46,6 @@ class Layer:
         """Names of the areas in which there is anything; the others need not be shown."""
         return frozenset(name for name in AREAS if not is_empty([self.folder / name]))
 
-    @functools.cached_property
-    def disk_bytes(self) -> int:
-        """Size of its files on disk."""
-        return disk_bytes([self.folder])
-
 
 def _remove_in(process_id: int, folder: Path) -> None:
     # A forked child drops its copy of the object; the folder is its parent's.
@@ -70,6 +65,9 @@ def copy_area(source: Path, destination: Path) -> None:
     Raises:
         SandboxError: if something cannot be copied.
     """
+    # Whoever owns a folder may have locked himself out of it; we are the owner.
+    with contextlib.suppress(OSError):
+        source.chmod(source.stat().st_mode | 0o700)
     command = ["cp", "--archive", "--reflink=auto", "--no-target-directory", "--", f"{source}/.", str(destination)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -83,28 +81,3 @@ def is_empty(areas: Iterable[Path]) -> bool:
             if next(entries, None) is not None:
                 return False
     return True
-
-
-def disk_bytes(folders: Sequence[Path]) -> int:
-    """Return the size on disk of all files below the folders; what cannot be looked at does not count."""
-    total = 0
-    pending = [os.fspath(folder) for folder in folders]
-    while pending:
-        try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    try:
-                        status = entry.stat(follow_symlinks=False)
-                        if entry.is_dir(follow_symlinks=False):
-                            pending.append(entry.path)
-                    except OSError:
-                        continue
-                    total += status.st_blocks * 512
-        except OSError:
-            continue
-    return total
-
-
-def free_bytes(folder: Path) -> int:
-    """Return how much room the file system of a folder has left."""
-    return shutil.disk_usage(folder).free

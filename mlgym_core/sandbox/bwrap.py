@@ -233,13 +233,18 @@ class BwrapSandbox(Sandbox):
 
     @contextlib.asynccontextmanager
     async def files(self, mount: Mount) -> AsyncIterator[Path]:
-        if not mount.layers:
-            yield mount.source
-        elif self._leader is not None and self._leader.lives:
-            yield self._leader.root_folder / mount.target.lstrip("/")
+        if not mount.layers or (self._leader is not None and self._leader.lives):
+            yield self.seen_from_host(mount)
         else:
             async with self._reader(mount) as reader:
                 yield reader.root_folder / mount.target.lstrip("/")
+
+    def seen_from_host(self, mount: Mount) -> Path:
+        if not mount.layers:
+            return mount.source
+        if self._leader is None or not self._leader.lives:
+            raise ProcessLookupError("The sandbox has ended.")
+        return self._leader.root_folder / mount.target.lstrip("/")
 
     @contextlib.asynccontextmanager
     async def _reader(self, mount: Mount) -> AsyncIterator[_BwrapProcess]:

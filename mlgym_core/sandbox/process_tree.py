@@ -50,6 +50,8 @@ def children_below(process_id: int) -> list[int] | None:
 
 def send_signal(process_id: int, number: signal.Signals) -> None:
     """Send a signal to a process, if it still exists."""
+    if process_id <= 0:
+        return  # a group of processes, such as our own
     with contextlib.suppress(ProcessLookupError):
         os.kill(process_id, number)
 

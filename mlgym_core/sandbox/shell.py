@@ -130,6 +130,7 @@ class Shell:
         self._reached: Mapping[str, int] = {}
         self._deadline: asyncio.Timeout | None = None
         self._abandoned: tuple[bytes, _Capture, float] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._is_over = False
         self.working_directory = sandbox.layout.working_directory
 
@@ -230,6 +231,7 @@ class Shell:
 
     async def _run(self, command: str, seconds: float | None, output_limit: int) -> ShellResult:
         assert self._process is not None
+        self._loop = asyncio.get_running_loop()
         word = secrets.token_hex(8).encode()
         capture = _Capture(output_limit)
         started = time.clock_gettime(_BOOT_CLOCK)
@@ -255,20 +257,21 @@ class Shell:
         except _ShellEnded:
             if self._process is None:
                 raise SandboxError("The shell was closed while a command ran.") from None
-            limits = self._limits_since(reached)  # forgotten once the process is waited for
+            limits = self._limits_since(reached, waited=False)  # forgotten once the process is waited for
             status = await self._process.wait()
             return await self._restarted(capture, status, limits)
         output, omitted = capture.result()
         took = time.clock_gettime(_BOOT_CLOCK) - started
-        limits = self._limits_since(reached) if status != 0 or took > _WORTH_A_LOOK_SECONDS else ()
-        # That processor time is limited is the reason of a delay, not of a failure.
-        limits = tuple(name for name in limits if name != "cpu")
+        looks = status != 0 or took > _WORTH_A_LOOK_SECONDS
+        limits = self._limits_since(reached, waited=False) if looks else ()
         return ShellResult(output, status, self.working_directory, omitted, limits_reached=limits)
 
-    def _limits_since(self, before: Mapping[str, int]) -> tuple[str, ...]:
+    def _limits_since(self, before: Mapping[str, int], *, waited: bool = True) -> tuple[str, ...]:
+        """Return the limits that were reached since; that of processor time only explains why one waited."""
         assert self._process is not None
         self._reached = self._process.limits_reached()
-        return tuple(name for name, count in self._reached.items() if count > before.get(name, 0))
+        reached = (name for name, count in self._reached.items() if count > before.get(name, 0))
+        return tuple(name for name in reached if waited or name != "cpu")
 
     async def _after_timeout(self, word: bytes, capture: _Capture, started: float) -> ShellResult:
         assert self._process is not None
@@ -312,6 +315,19 @@ class Shell:
             return False
         self._deadline.reschedule(asyncio.get_running_loop().time())
         return True
+
+    def expire_soon(self) -> bool:
+        """The same as `expire`, for other threads than that of the event loop."""
+        deadline, loop = self._deadline, self._loop
+        if deadline is None or loop is None or loop.is_closed():
+            return False
+        loop.call_soon_threadsafe(self.expire)
+        return True
+
+    def kill_descendants(self) -> None:
+        """Kill every process of the shell but itself."""
+        if self._process is not None:
+            self._process.kill_descendants(0)
 
     def background_processes(self) -> int:
         """Return how many processes it has besides itself, between commands."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shlex
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -38,6 +40,38 @@ def test_writing_too_much(env: Env, command: str) -> None:
     assert not observation.timed_out
     assert env.step("rm -f file* ~/file* /tmp/file*; exec true")[0].text.count("[The disk limit") == 0
     assert env.step("echo here > file; cat file")[0].text == "here\n"
+
+
+HIDING = {
+    "in the open": "true",
+    "in a folder that cannot be listed": "mkdir d; cd d; chmod 300 .",
+    "too deep for a path": "p=$(printf 'x%.0s' $(seq 200)); for n in $(seq 30); do mkdir $p; cd $p; done",
+}
+
+
+@pytest.mark.parametrize("hiding", HIDING)
+def test_what_writes_in_the_background_is_ended(env: Env, hiding: str) -> None:
+    writer = "n=0; while :; do n=$((n + 1)); head -c 2M /dev/zero > file-$n; sleep 0.05; done"
+    env.step(f"{HIDING[hiding]}; ({writer}) > /dev/null 2>&1 &")
+    time.sleep(4)
+    observation = env.step("jobs -r; cd /workspace; chmod -R u+rwx .; find . -name 'file-*' | wc -l")[0]
+    assert "Running" not in observation.text
+    assert int(observation.text.split("\n")[0]) < 60
+
+
+def test_hard_links_and_what_was_overwritten_count_once(env: Env) -> None:
+    for _ in range(3):
+        assert "[The disk" not in env.step("head -c 30M /dev/urandom > file; ln -f file link; sleep 0.5")[0].text
+        env.snapshot()
+    assert env.step("sleep 1; echo here")[0].text == "here\n"
+
+
+def test_files_that_vanish_with_the_command(env: Env) -> None:
+    writing = "for n in $(seq 50); do head -c 10M /dev/zero > file-$n; sleep 0.02; done; sleep 50"
+    command = f"trap 'rm -f file-*' EXIT; {writing}"
+    observation = env.step(f"bash -c {shlex.quote(command)}")[0]
+    assert REACHED in observation.text
+    assert not observation.timed_out
 
 
 def test_what_is_too_much_already_may_be_deleted_but_not_added_to(env: Env) -> None:
