@@ -99,11 +99,10 @@ class DiskLimit:
                 return result.stopped_at("disk")
             # Whoever is over the limit is told at once when he no longer is.
             if self.used > self.limit or self._should_look():
-                await asyncio.to_thread(self._look)
+                await asyncio.to_thread(self._look, tolerates=True)
         finally:
             self._runs = False
         if self.used > self.limit:
-            self._tolerated = self.used + self._slack
             return result.with_limit("disk")
         return result.with_limit("file") if result.exit_code == _FILE_TOO_LARGE else result
 
@@ -130,8 +129,12 @@ class DiskLimit:
             self._stopped |= self._shell.expire_soon()
             self._shell.kill_descendants()
 
-    def _look(self) -> bool:
-        """Measure, and return whether the limit is exceeded by more than is tolerated."""
+    def _look(self, *, tolerates: bool = False) -> bool:
+        """Measure, and return whether the limit is exceeded by more than is tolerated.
+
+        Args:
+            tolerates: From now on, what is there is tolerated.
+        """
         with self._looking:
             began = time.monotonic()
             self._free = free_bytes(self._folder)
@@ -141,7 +144,8 @@ class DiskLimit:
             ended = time.monotonic()
             self._earliest = ended + (ended - began) / _SHARE_OF_LOOKING
             self._due = max(ended + max(self._nearly - self.used, 0) / _LARGEST_RATE, self._earliest)
-            self._tolerated = max(self.limit, min(self._tolerated, self.used + self._slack))
+            present = self.used + self._slack
+            self._tolerated = max(self.limit, present if tolerates else min(self._tolerated, present))
             return self.used > self._tolerated
 
 
