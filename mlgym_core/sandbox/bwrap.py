@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -319,6 +320,7 @@ class _BwrapProcess(ProcessTree):
         super().__init__(process)
         self.group = group
         self._information: int | None = information
+        self._finding = threading.Lock()
         self._owner_of_mounts: int | None = None
 
     @property
@@ -357,17 +359,18 @@ class _BwrapProcess(ProcessTree):
 
     def _find_root(self) -> None:
         """Learn the process id of the root, which bwrap writes as soon as it has made the namespaces."""
-        if self._information is None:
-            return
-        descriptor, self._information = self._information, None
-        content = b""
-        # The processes inside may hold the other end open, so that there is no waiting for the end of the file.
-        while chunk := os.read(descriptor, 4096):
-            content += chunk
-            if found := re.search(rb'"child-pid": (\d+)\D', content):
-                self._root = int(found[1])
-                break
-        os.close(descriptor)
+        with self._finding:  # the thread that watches the disk asks, too
+            if self._information is None:
+                return
+            content = b""
+            # The processes inside may hold the other end open, so that there is no waiting for the end of the file.
+            while chunk := os.read(self._information, 4096):
+                content += chunk
+                if found := re.search(rb'"child-pid": (\d+)\D', content):
+                    self._root = int(found[1])
+                    break
+            os.close(self._information)
+            self._information = None
 
     def limits_reached(self) -> Mapping[str, int]:
         return self.group.limits_reached()
@@ -385,10 +388,11 @@ class _BwrapProcess(ProcessTree):
 
     async def wait(self) -> int:
         status = await super().wait()
-        for descriptor in (self._information, self._owner_of_mounts):
-            if descriptor is not None:
-                os.close(descriptor)
-        self._information = self._owner_of_mounts = None
+        with self._finding:
+            for descriptor in (self._information, self._owner_of_mounts):
+                if descriptor is not None:
+                    os.close(descriptor)
+            self._information = self._owner_of_mounts = None
         self.group.remove()
         return status
 

@@ -95,13 +95,13 @@ class DiskLimit:
         self._runs = True
         try:
             result = await command
-            if self._stopped:
-                return result.stopped_at("disk")
             # Whoever is over the limit is told at once when he no longer is.
             if self.used > self.limit or self._should_look():
                 await asyncio.to_thread(self._look, tolerates=True)
         finally:
             self._runs = False
+        if self._stopped:
+            return result.stopped_at("disk")
         if self.used > self.limit:
             return result.with_limit("disk")
         return result.with_limit("file") if result.exit_code == _FILE_TOO_LARGE else result
