@@ -363,12 +363,12 @@ class _BwrapProcess(ProcessTree):
             if self._information is None:
                 return
             content = b""
-            # The processes inside may hold the other end open, so that there is no waiting for the end of the file.
-            while chunk := os.read(self._information, 4096):
+            # The processes inside may hold the other end open, so that there is no waiting for the end of the file. But
+            # bwrap must not find ours closed while it writes: it would end, and what it started wait for it for ever.
+            while b"}" not in content and (chunk := os.read(self._information, 4096)):
                 content += chunk
-                if found := re.search(rb'"child-pid": (\d+)\D', content):
-                    self._root = int(found[1])
-                    break
+            if found := re.search(rb'"child-pid": (\d+)\D', content):
+                self._root = int(found[1])
             os.close(self._information)
             self._information = None
 

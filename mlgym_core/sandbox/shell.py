@@ -36,6 +36,7 @@ _TERMINAL_COMPLAINT = re.compile(rb"(?:/bin/)?bash: \[\d+: \d+ \(\d+\)\] tcsetat
 _PIPE_BYTES = 1 << 18
 _START_SECONDS = 30.0
 _LARGEST_STATE = 16 << 20
+_LISTENING_SECONDS = 0.5
 _WORTH_A_LOOK_SECONDS = 0.005
 """No command comes up against a limit in less time, unless it fails."""
 _INTERRUPT_SECONDS = (0.2, 0.3, 0.7, 1.5)
@@ -127,6 +128,7 @@ class Shell:
         self._stdin = -1
         self._stdout = -1
         self._carry = b""
+        self._answer: tuple[bytes, bytes] | None = None
         self._reached: Mapping[str, int] = {}
         self._deadline: asyncio.Timeout | None = None
         self._abandoned: tuple[bytes, _Capture, float] | None = None
@@ -288,10 +290,23 @@ class Shell:
                 continue
             # What the command left in the background goes, too.
             self._process.kill_descendants(started)
+            if not await self._listens():
+                break
             output, omitted = capture.result()
             limits = self._limits_since(self._reached)
             return ShellResult(output, None, self.working_directory, omitted, timed_out=True, limits_reached=limits)
         return await self._restarted(capture, None, self._limits_since(self._reached), timed_out=True)
+
+    async def _listens(self) -> bool:
+        """Return whether the shell reads what it is told: an interrupt that comes late makes it forget a line."""
+        for _ in _INTERRUPT_SECONDS:
+            word = secrets.token_hex(8).encode()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LISTENING_SECONDS):
+                    await self._write(_MARKER_LINE % word)
+                    await self._read(word, _Capture(4096))
+                    return True
+        return False
 
     async def _restarted(
         self, capture: _Capture, status: int | None, limits: tuple[str, ...], *, timed_out: bool = False
@@ -321,7 +336,12 @@ class Shell:
         deadline, loop = self._deadline, self._loop
         if deadline is None or loop is None or loop.is_closed():
             return False
-        loop.call_soon_threadsafe(self.expire)
+
+        def expire() -> None:
+            if self._deadline is deadline:  # and not that of a later command
+                self.expire()
+
+        loop.call_soon_threadsafe(expire)
         return True
 
     def kill_descendants(self) -> None:
@@ -414,11 +434,20 @@ class Shell:
             marker, self._carry = window[position + len(start) : end], window[end + 1 :]
             ended.set_result(None)
 
-        loop.add_reader(self._stdout, on_readable)
-        try:
-            await ended
-        finally:
-            loop.remove_reader(self._stdout)
+        if self._answer is not None and self._answer[0] == word:
+            marker = self._answer[1]
+        else:
+            loop.add_reader(self._stdout, on_readable)
+            try:
+                await ended
+            except asyncio.CancelledError:
+                # It may have been read at the very moment at which time was up; it will not come again.
+                answered = ended.done() and not ended.cancelled() and ended.exception() is None
+                self._answer = (word, marker) if answered else None
+                raise
+            finally:
+                loop.remove_reader(self._stdout)
+        self._answer = None
         status, _, directory = marker.partition(b" ")
         return int(status), directory.decode("utf-8", "surrogateescape")
 
