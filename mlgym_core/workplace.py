@@ -17,7 +17,7 @@ from mlgym_core.sandbox.areas import AREAS, Layer, copy_area, is_empty, remove_w
 from mlgym_core.sandbox.disk import DiskLimit, free_bytes
 from mlgym_core.sandbox.environments import pip_variables
 from mlgym_core.sandbox.overlays import stack_is_too_high
-from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder, scratch_parent
+from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder, scratch_root
 from mlgym_core.sandbox.shell import Shell, ShellResult
 from mlgym_core.sandbox.shell_state import ShellState
 from mlgym_core.sandbox.submission_files import copy_submission
@@ -90,7 +90,7 @@ class Workplace:
         self.workspace = self._areas[0]
         for area in self._areas:
             area.mkdir(mode=0o755)
-        self._layered = sandbox_class.layers_work(scratch_parent())
+        self._layered = sandbox_class.layers_work(scratch_root())
         self._shows_public = self._layered and prepared.public_bytes > _LARGEST_COPY
         """Whether the task's public files show through, instead of being copied."""
         self._layers: tuple[Layer, ...] = ()

@@ -65,13 +65,13 @@ def examine(host: Host) -> Iterator[Finding]:
 
 
 def _sandboxes(host: Host) -> Iterator[Finding]:
-    from mlgym_core.errors import MlgymError, SandboxUnavailableError
+    from mlgym_core.errors import MlgymError
     from mlgym_core.sandbox.selection import choose_sandbox
 
     try:
         chosen, _ = choose_sandbox(host, "auto")
         yield Finding("sandbox auto", "ok", f"chooses {chosen}")
-    except SandboxUnavailableError:
+    except MlgymError:
         yield Finding(
             "sandbox auto",
             "failed",
@@ -89,14 +89,17 @@ def _sandboxes(host: Host) -> Iterator[Finding]:
             detail = "works" if sandbox_class.isolated else "works; it does not isolate anything"
             yield Finding(f"sandbox {spec.id}", "ok", detail)
             if sandbox_class.isolated:
-                yield from _holds(spec.id, sandbox_class)
+                try:
+                    yield from _holds(spec.id, sandbox_class)
+                except (MlgymError, OSError) as error:
+                    yield Finding(f"limits {spec.id}", "warning", "cannot be examined", str(error))
         else:
             yield Finding(f"sandbox {spec.id}", "warning", "does not work here", reason)
 
 
 def _holds(sandbox_id: str, sandbox_class: type[Sandbox]) -> Iterator[Finding]:
     """Yield which limits hold in a sandbox that works, and how it takes snapshots."""
-    from mlgym_core.sandbox.scratch import scratch_parent
+    from mlgym_core.sandbox.scratch import scratch_root
 
     held = {**sandbox_class.limits(), "disk": "looked at several times a second; each file by the kernel"}
     missing = [limit for limit in ("memory", "processes", "cpu") if limit not in held]
@@ -110,7 +113,7 @@ def _holds(sandbox_id: str, sandbox_class: type[Sandbox]) -> Iterator[Finding]:
         )
     else:
         yield Finding(f"limits {sandbox_id}", "ok", detail)
-    layers = sandbox_class.layers_work(scratch_parent())
+    layers = sandbox_class.layers_work(scratch_root())
     how = "layers that forks share" if layers else "copies, with shared blocks where the file system can"
     yield Finding(f"snapshots {sandbox_id}", "ok", how)
 

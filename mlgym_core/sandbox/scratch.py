@@ -23,8 +23,12 @@ def scratch_folder(purpose: str) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{purpose}-", dir=_own_root()))
 
 
-def scratch_parent() -> Path:
-    """Return the folder in which all processes make their scratch folders."""
+def scratch_root() -> Path:
+    """Return the folder in which this process's scratch folders are; nobody else deletes anything in it."""
+    return _own_root()
+
+
+def _parent() -> Path:
     parent = cache_dir() / "scratch"
     parent.mkdir(mode=0o700, exist_ok=True)
     return parent
@@ -42,7 +46,7 @@ def remove_scratch(folder: Path) -> None:
 
 def remove_abandoned() -> int:
     """Delete the scratch folders of processes that are gone and return how many there were."""
-    parent = scratch_parent()
+    parent = _parent()
     with exclusive_lock(parent.with_name("scratch.lock")):
         return _remove_abandoned(parent)
 
@@ -50,7 +54,7 @@ def remove_abandoned() -> int:
 def _own_root() -> Path:
     process_id = os.getpid()
     if process_id not in _roots:
-        parent = scratch_parent()
+        parent = _parent()
         with exclusive_lock(parent.with_name("scratch.lock")):
             _remove_abandoned(parent)
             root = Path(tempfile.mkdtemp(prefix=f"{process_id}-", dir=parent))

@@ -12,13 +12,13 @@ from mlgym_core import Env, make
 from mlgym_core.sandbox import overlays
 from mlgym_core.sandbox.bwrap import BwrapSandbox
 from mlgym_core.sandbox.overlays import overlays_work, stack_is_too_high
-from mlgym_core.sandbox.scratch import scratch_parent
+from mlgym_core.sandbox.scratch import scratch_root
 from mlgym_core.settings import cache_dir
 
 pytestmark = [
     pytest.mark.usefixtures("installed_examples"),
     pytest.mark.skipif(
-        BwrapSandbox.unavailable_reason() is not None or not BwrapSandbox.layers_work(scratch_parent()),
+        BwrapSandbox.unavailable_reason() is not None or not BwrapSandbox.layers_work(scratch_root()),
         reason="bwrap or overlays do not work here",
     ),
 ]

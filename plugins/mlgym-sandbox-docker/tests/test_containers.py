@@ -276,7 +276,7 @@ def test_what_lost_runners_left_is_removed(
     try:
         removed = sandbox_class.remove_abandoned()
         # How many there were is not certain: other processes that use the engine look for them, too.
-        assert set(removed) == {"containers", "images"}
+        assert set(removed) == {"container", "image"}
         assert containers_of(lost) == []
         assert lost not in str(unfinished_images(engine))
         assert len(containers_of()) == 1

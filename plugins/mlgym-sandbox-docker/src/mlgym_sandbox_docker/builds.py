@@ -107,6 +107,8 @@ def inspect_image(engine: Engine, name: str) -> Mapping[str, Any] | None:
         details: Mapping[str, Any] = engine.client.api.inspect_image(name)
     except docker.errors.ImageNotFound:
         return None
+    except docker.errors.APIError as error:
+        raise SandboxError(f"{name!r} is not the name of an image: {error.explanation}") from error
     return details
 
 

@@ -183,7 +183,7 @@ def remove_abandoned(engine: Engine) -> Mapping[str, int]:
             with contextlib.suppress(docker.errors.APIError):  # something is made of it
                 api.remove_image(image["Id"])
                 images += 1
-    return {"containers": containers, "images": images}
+    return {"container": containers, "image": images}
 
 
 def unfinished_images(engine: Engine) -> list[Mapping[str, Any]]:

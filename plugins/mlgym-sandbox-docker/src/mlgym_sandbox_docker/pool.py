@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mlgym_core.errors import ConfigurationError, SandboxError
 from mlgym_core.interfaces import SandboxLayout
-from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
+from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder, scratch_root
 from mlgym_sandbox_docker.container import Container
 from mlgym_sandbox_docker.engine import Engine
 from mlgym_sandbox_docker.folders import identity
@@ -102,9 +102,7 @@ class Pool:
 
     def __init__(self) -> None:
         self.process_id = os.getpid()
-        probe = scratch_folder("pool")
-        self._root = probe.parent
-        probe.rmdir()
+        self._root = scratch_root()
         self._changed = threading.Condition()
         self._ready: OrderedDict[str, deque[Pooled]] = OrderedDict()
         self._wanted: deque[tuple[str, Engine, SandboxLayout]] = deque()

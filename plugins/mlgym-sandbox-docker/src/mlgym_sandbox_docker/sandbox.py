@@ -174,4 +174,9 @@ class PodmanSandbox(EngineSandbox):
 @functools.cache
 def _unavailable_reason(name: EngineName) -> str | None:
     engine = find_engine(name)
-    return engine.reason if isinstance(engine, Unreachable) else missing_image(engine)
+    if isinstance(engine, Unreachable):
+        return engine.reason
+    try:
+        return missing_image(engine)
+    except SandboxError as error:
+        return str(error)
