@@ -129,6 +129,7 @@ class Shell:
         self._stdout = -1
         self._carry = b""
         self._answer: tuple[bytes, bytes] | None = None
+        self._awaited: asyncio.Future[None] | None = None
         self._reached: Mapping[str, int] = {}
         self._deadline: asyncio.Timeout | None = None
         self._abandoned: tuple[bytes, _Capture, float] | None = None
@@ -376,6 +377,9 @@ class Shell:
         """End the shell and everything it started. A command that still runs fails."""
         process, self._process = self._process, None
         self._abandoned = None
+        if self._awaited is not None and not self._awaited.done():
+            asyncio.get_running_loop().remove_reader(self._stdout)
+            self._awaited.set_exception(_ShellEnded())
         for descriptor in (self._stdin, self._stdout):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -437,7 +441,8 @@ class Shell:
         if self._answer is not None and self._answer[0] == word:
             marker = self._answer[1]
         else:
-            loop.add_reader(self._stdout, on_readable)
+            stdout, self._awaited = self._stdout, ended
+            loop.add_reader(stdout, on_readable)
             try:
                 await ended
             except asyncio.CancelledError:
@@ -446,7 +451,9 @@ class Shell:
                 self._answer = (word, marker) if answered else None
                 raise
             finally:
-                loop.remove_reader(self._stdout)
+                self._awaited = None
+                if self._stdout == stdout:
+                    loop.remove_reader(stdout)
         self._answer = None
         status, _, directory = marker.partition(b" ")
         return int(status), directory.decode("utf-8", "surrogateescape")

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from mlgym_core.errors import ToolError
+from mlgym_core.errors import SandboxError, ToolError
 from mlgym_core.host import Host
 from mlgym_core.interfaces import Mount, Sandbox, SandboxLayout
 from mlgym_core.sandbox.pipes import run_process
@@ -321,9 +321,9 @@ grep NoNewPrivs /proc/self/status
         assert await _text(shell, "cat file") == "ended\n"
 
     async def test_processes_that_join_have_no_more_rights(self, box: Sandbox, shell: Shell) -> None:
-        script = "id -u; id -g; grep -E 'Cap(Inh|Prm|Eff|Amb)|NoNewPrivs' /proc/self/status; ls /proc/self/fd"
+        script = "id -u; id -g; grep -E 'Cap(Inh|Prm|Eff|Amb)|NoNewPrivs|Seccomp:' /proc/self/status; ls /proc/self/fd"
         done = await run_process(box, ["/bin/sh", "-c", script], output_limit=1000, seconds=20)
-        alone = await _text(shell, "id -u; id -g; grep -E 'Cap(Inh|Prm|Eff|Amb)|NoNewPrivs' /proc/self/status")
+        alone = await _text(shell, "id -u; id -g; grep -E 'Cap(Inh|Prm|Eff|Amb)|NoNewPrivs|Seccomp:' /proc/self/status")
         assert done.output.decode().startswith(alone)
         # Standard input, output and error, and the folder that `ls` looks into.
         assert len(done.output.decode()[len(alone) :].split()) == 4
@@ -401,6 +401,28 @@ grep NoNewPrivs /proc/self/status
         assert as_text((await running).output) == "before\n"
         assert not shell.expire()
         assert await _text(shell, "echo here") == "here\n"
+
+    async def test_a_command_that_its_caller_gave_up_on(self, shell: Shell) -> None:
+        await _text(shell, "x=5")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(shell.run("echo old; sleep 1000; echo older", 60), 0.5)
+        result = await shell.run("echo new", 20)
+        assert as_text(result.output) == "new\n"
+        assert await _text(shell, "echo here") == "here\n"
+
+    async def test_a_shell_that_ended_between_commands_is_replaced_before_the_next(self, shell: Shell) -> None:
+        await _text(shell, "TMOUT=1")
+        await asyncio.sleep(2.5)
+        result = await shell.run("echo here", 20)
+        assert result.restarted
+        assert as_text(result.output) == "here\n"
+
+    async def test_a_closed_shell_says_so(self, shell: Shell) -> None:
+        running = asyncio.create_task(shell.run("sleep 1000", 60))
+        await asyncio.sleep(0.3)
+        await shell.end()
+        with pytest.raises(SandboxError, match="closed while a command ran"):
+            await running
 
     async def test_it_states_what_it_can_do(self, sandbox_class: type[Sandbox]) -> None:
         assert sandbox_class.capabilities <= {"freeze", "gpu", "image", "layers", "network"}

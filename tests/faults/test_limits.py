@@ -37,6 +37,13 @@ def test_memory_is_limited(env: Env) -> None:
     assert env.step("echo here")[0].text == "here\n"
 
 
+@pytest.mark.skipif("memory" not in usable_controllers(), reason="memory is not limited for all processes here")
+@pytest.mark.parametrize("command", [f"{HOARD}; echo done", f"{HOARD} | tail -n 1", f"{HOARD} || true"])
+def test_a_limit_is_named_with_the_command_that_reached_it(env: Env, command: str) -> None:
+    assert "[The memory limit" in env.step(command)[0].text
+    assert env.step("false")[0].text == ""
+
+
 def test_files_in_memory_are_limited(env: Env) -> None:
     observation = env.step("for n in $(seq 30); do head -c 50M /dev/zero > /dev/shm/hoard-$n; done")[0]
     assert "No space left on device" in observation.text or "[The memory limit" in observation.text

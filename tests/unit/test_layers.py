@@ -210,6 +210,21 @@ def test_shell_state_survives_the_snapshot(env: Env) -> None:
     )
 
 
+def test_state_that_is_hard_to_carry(env: Env) -> None:
+    env.step("shopt -s extglob; unset PIP_NO_INDEX; export -n HOME; readonly r=1; declare -A m=([k]=v)")
+    env.step("f() { case $1 in @(a|b)) echo one of them;; esac; }; x=$'two\\nlines'")
+    env.step("g() { cat <<'END'\nset +o vi\ndeclare -x UID=\"7\"\nEND\n}")
+    env.step("mkdir gone; cd gone; rmdir ../gone")
+    snapshot = env.snapshot()
+    look = 'f a; g; echo "$x"; echo $r ${m[k]} ${PIP_NO_INDEX-unset}; env | grep -c ^HOME='
+    expected = 'one of them\nset +o vi\ndeclare -x UID="7"\ntwo\nlines\n1 v unset\n0\n'
+    assert text(env, look) == expected
+    with env.fork(snapshot) as twin:
+        observation = twin.step(look)[0]
+        assert observation.text == expected
+        assert observation.cwd == "/workspace"
+
+
 def test_file_tools_see_the_same_files(env: Env) -> None:
     env.step("echo one > file")
     env.snapshot()
