@@ -298,7 +298,8 @@ def test_other_episodes_cannot_be_seen(env: Env, other: Env) -> None:
     assert len(folders) == 2
     for folder in folders:
         for prefix in ("", "/proc/1/root", "/proc/self/root", "/proc/self/cwd/../..", "/proc/self/fd/0/.."):
-            assert output(env, f"cat '{prefix}{folder}/workspace/canary.txt' 2>/dev/null") == ""
+            # A path below `/tmp` means the sandbox's own, in which its agent may make what it likes.
+            assert "canary-4714" not in output(env, f"cat '{prefix}{folder}/workspace/canary.txt' 2>/dev/null")
             path = f"{prefix}{folder}/workspace/canary.txt"
             assert "canary-4714" not in tool(env, "read_file", path=path)
             tool(env, "write_file", path=path, content="overwritten")

@@ -27,7 +27,8 @@ def test_what_a_sandbox_lacks_is_named(host: Host, installed_examples: Host) -> 
         make("examples/gpu", sandbox="bwrap")
 
 
-def test_auto_takes_none_that_cannot_do_it(host: Host) -> None:
+def test_auto_takes_none_that_cannot_do_it() -> None:
+    host = Host.of()
     with pytest.raises(SandboxUnavailableError, match="bwrap: It cannot give processes a graphics processor"):
         choose_sandbox(host, "auto", frozenset({"gpu"}))
 
