@@ -224,7 +224,8 @@ class AsyncEnv(ToolContext):
         """Return another environment whose episode goes on from a snapshot, independently.
 
         It has taken as many steps, and its rewards go on from those until then. Validations are metered for an
-        episode and all its forks together.
+        episode and all its forks together. It returns while the shell is still starting; a shell that does not start
+        is a failure of the infrastructure in the first step.
 
         Raises:
             SandboxError: if its sandbox does not start.

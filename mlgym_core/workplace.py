@@ -184,10 +184,12 @@ class Workplace:
         Raises:
             SandboxError: if it does not start.
         """
-        await self._shell.start()
+        if self._origin is None:
+            await self._shell.start()
+        else:
+            # Whoever forks often need not wait for one shell before the next is started.
+            await self._shell.begin(self._origin.state_in(self._folder))
         self._disk.begin()
-        if self._origin is not None:
-            await self._shell.load_state(self._origin.state_in(self._folder))
 
     async def snapshot(self) -> WorkplaceSnapshot:
         """Return the files and the shell's state. Background processes are not part of it, and go on.
@@ -252,8 +254,7 @@ class Workplace:
 
     async def _start_shell(self, state: ShellState) -> None:
         self.sandbox.layout = replace(self.sandbox.layout, mounts=self._mounts())
-        await self._shell.start()
-        await self._shell.load_state(state)
+        await self._shell.begin(state)
         self._disk.forget()
 
     async def restore(self, snapshot: WorkplaceSnapshot) -> None:
@@ -283,6 +284,7 @@ class Workplace:
         Raises:
             ToolError: if it cannot be read.
         """
+        await self._shell.ready()
         return await read_file(self.sandbox, self._absolute(path), max_bytes)
 
     async def write_file(self, path: str, content: bytes) -> None:
@@ -291,6 +293,7 @@ class Workplace:
         Raises:
             ToolError: if it cannot be written.
         """
+        await self._shell.ready()
         await write_file(self.sandbox, self._absolute(path), content)
 
     def _absolute(self, path: str) -> str:
@@ -311,6 +314,7 @@ class Workplace:
         Raises:
             InvalidSubmission: if they are missing or not plain files.
         """
+        await self._shell.ready()
         # Its own folder is ours, whatever the agent did to its permissions.
         self.workspace.chmod(0o755)
         wanted = self._prepared.task.submission_files()

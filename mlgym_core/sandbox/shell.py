@@ -133,6 +133,7 @@ class Shell:
         self._reached: Mapping[str, int] = {}
         self._deadline: asyncio.Timeout | None = None
         self._abandoned: tuple[bytes, _Capture, float] | None = None
+        self._starting: tuple[bytes, _Capture, ShellState | None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_over = False
         self.working_directory = sandbox.layout.working_directory
@@ -142,6 +143,15 @@ class Shell:
 
         Raises:
             SandboxError: if it does not.
+        """
+        await self.begin()
+        await self.ready()
+
+    async def begin(self, state: ShellState | None = None) -> None:
+        """Start the shell, in a state that another one was in, and do not wait until it answers: `ready` does.
+
+        Raises:
+            SandboxError: if it cannot be started.
         """
         if self._is_over:
             raise SandboxError("The shell was closed while a command ran.")
@@ -163,12 +173,36 @@ class Shell:
         self._reached = {}
         word = secrets.token_hex(8).encode()
         capture = _Capture(4096)
+        loading = () if state is None else state.loading()
+        told = [_SETUP, self._file_limit(), *(_command_line(f"{{ {part}\n}} 2>/dev/null") for part in loading)]
+        if state is not None:
+            self.working_directory = state.working_directory
         try:
-            await self._write(_SETUP + self._file_limit() + _MARKER_LINE % word)
+            async with asyncio.timeout(_START_SECONDS):
+                await self._write(b"".join(told) + _MARKER_LINE % word)
+        except (TimeoutError, _ShellEnded):
+            pass  # it will not answer either
+        self._starting = (word, capture, state)
+
+    async def ready(self) -> None:
+        """Wait until a shell that was started answers. One that a state brings to its end is started without it.
+
+        Raises:
+            SandboxError: if it does not answer.
+        """
+        starting = self._starting
+        if starting is None:
+            return
+        word, capture, state = starting
+        try:
             async with asyncio.timeout(_START_SECONDS):
                 _, self.working_directory = await self._read(word, capture)
+            self._starting = None
         except (TimeoutError, _ShellEnded) as error:
             await self.close()
+            if state is not None:
+                await self.start()
+                return
             said = capture.result()[0].decode("utf-8", "backslashreplace").strip()
             raise SandboxError(f"The sandbox's shell did not start: {said or 'no answer'}") from error
 
@@ -194,11 +228,6 @@ class Shell:
         except ValueError as error:
             raise SandboxError(str(error)) from error
 
-    async def load_state(self, state: ShellState) -> None:
-        """Bring a fresh shell into a state that another one was in."""
-        for command in state.loading():
-            await self.run(f"{{ {command}\n}} 2>/dev/null", _START_SECONDS)
-
     async def run(self, command: str, seconds: float | None = None, *, output_limit: int | None = None) -> ShellResult:
         """Run a command and wait for its end, or end it and everything it started when its time is up.
 
@@ -211,6 +240,7 @@ class Shell:
         for _ in range(2):
             if self._process is None:
                 await self.start()
+            await self.ready()
             try:
                 result = await self._run(command, seconds, output_limit or self._output_limit)
             except _NotBegun:
@@ -239,11 +269,10 @@ class Shell:
         capture = _Capture(output_limit)
         started = time.clock_gettime(_BOOT_CLOCK)
         reached = self._reached
-        quoted = _as_bytes(command).replace(b"\0", b"").replace(b"'", b"'\\''")
         try:
             try:
                 async with asyncio.timeout(seconds) as self._deadline:
-                    await self._write(_COMMAND_LINE % quoted + _MARKER_LINE % word)
+                    await self._write(_command_line(command) + _MARKER_LINE % word)
                     status, self.working_directory = await self._read(word, capture)
             except TimeoutError:
                 return await self._after_timeout(word, capture, started)
@@ -376,7 +405,7 @@ class Shell:
     async def close(self) -> None:
         """End the shell and everything it started. A command that still runs fails."""
         process, self._process = self._process, None
-        self._abandoned = None
+        self._abandoned = self._starting = None
         if self._awaited is not None and not self._awaited.done():
             asyncio.get_running_loop().remove_reader(self._stdout)
             self._awaited.set_exception(_ShellEnded())
@@ -460,6 +489,11 @@ class Shell:
 
 
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _command_line(command: str) -> bytes:
+    """Return what makes the shell carry out a command."""
+    return _COMMAND_LINE % _as_bytes(command).replace(b"\0", b"").replace(b"'", b"'\\''")
 
 
 def _as_bytes(command: str) -> bytes:
