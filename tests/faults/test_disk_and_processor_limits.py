@@ -75,7 +75,7 @@ def test_files_that_vanish_with_the_command(env: Env) -> None:
 
 
 def test_what_is_too_much_already_may_be_deleted_but_not_added_to(env: Env) -> None:
-    quick = "for n in $(seq 8); do head -c 10M /dev/zero > file-$n; done; echo done"
+    quick = "for n in $(seq 8); do head -c 10M /dev/zero > file-$n; done; sleep 2; echo done"
     observation = env.step(quick)[0]
     assert REACHED in observation.text
     assert re.search(r"they hold (80|7\d\.\d) MiB\. Delete files", observation.text)
