@@ -10,12 +10,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mlgym_core.builtin.metrics import (
+        R2 as R2,
+        Accuracy as Accuracy,
+        RootMeanSquaredError as RootMeanSquaredError,
+    )
+    from mlgym_core.data.archives import (
+        read_gzip as read_gzip,
+        read_limited as read_limited,
+        read_member as read_member,
+        read_members as read_members,
+    )
+    from mlgym_core.data.content import Content as Content
+    from mlgym_core.data.declarations import (
+        Dataset as Dataset,
+        Download as Download,
+        PythonPackage as PythonPackage,
+        PythonSourceArchive as PythonSourceArchive,
+        RemoteFile as RemoteFile,
+        SystemFiles as SystemFiles,
+        UserFiles as UserFiles,
+    )
     from mlgym_core.env import AsyncEnv as AsyncEnv
     from mlgym_core.episode import Snapshot as Snapshot, TaskView as TaskView
     from mlgym_core.errors import (
         CapabilityError as CapabilityError,
         ConfigurationError as ConfigurationError,
         ConflictError as ConflictError,
+        DataError as DataError,
         EpisodeOver as EpisodeOver,
         GraderError as GraderError,
         InfrastructureError as InfrastructureError,
@@ -66,6 +88,12 @@ if TYPE_CHECKING:
         Limits as Limits,
     )
     from mlgym_core.making import EnvOptions as EnvOptions
+    from mlgym_core.predictions import (
+        any_text as any_text,
+        finite_number as finite_number,
+        one_of as one_of,
+        read_predictions as read_predictions,
+    )
     from mlgym_core.specs import (
         AgentSpec as AgentSpec,
         ExecutorSpec as ExecutorSpec,
@@ -78,6 +106,7 @@ if TYPE_CHECKING:
         TaskSpec as TaskSpec,
         ToolSpec as ToolSpec,
     )
+    from mlgym_core.splits import secret_order as secret_order
     from mlgym_core.types import (
         EpisodeResult as EpisodeResult,
         Observation as Observation,
@@ -89,11 +118,17 @@ __version__ = "0.1.0"
 
 # The imports above once more, for when the program runs; a test holds the two together.
 _NAMES = {
+    "mlgym_core.builtin.metrics": "Accuracy R2 RootMeanSquaredError",
+    "mlgym_core.data.archives": "read_gzip read_limited read_member read_members",
+    "mlgym_core.data.content": "Content",
+    "mlgym_core.data.declarations": (
+        "Dataset Download PythonPackage PythonSourceArchive RemoteFile SystemFiles UserFiles"
+    ),
     "mlgym_core.env": "AsyncEnv",
     "mlgym_core.episode": "Snapshot TaskView",
     "mlgym_core.making": "EnvOptions",
     "mlgym_core.errors": (
-        "CapabilityError ConfigurationError ConflictError EpisodeOver GraderError InfrastructureError "
+        "CapabilityError ConfigurationError ConflictError DataError EpisodeOver GraderError InfrastructureError "
         "InvalidSubmission MlgymError PluginError SandboxError SandboxUnavailableError ToolError "
         "UnknownNameError UsageError"
     ),
@@ -105,9 +140,11 @@ _NAMES = {
         "SandboxLayout SandboxProcess SubmissionFile SubmittedProgram Task Tool ToolContext ToolResult"
     ),
     "mlgym_core.limits": ("Limits"),
+    "mlgym_core.predictions": "any_text finite_number one_of read_predictions",
     "mlgym_core.specs": (
         "AgentSpec ExecutorSpec MetricSpec ModelSpec Resources SandboxSpec SuiteSpec TaskMetric TaskSpec ToolSpec"
     ),
+    "mlgym_core.splits": "secret_order",
     "mlgym_core.types": ("EpisodeResult Observation Score ToolCall"),
 }
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -559,6 +559,7 @@ class AsyncEnv(ToolContext):
                 "cost_usd": episode.cost_usd,
                 "tokens": Tokens(prompt=episode.prompt_tokens, completion=episode.completion_tokens),
                 "wall_s": round(time.monotonic() - episode.started, 6),
+                "integrity": Integrity(flags=(*self._standing_flags(), *(score.flags if score is not None else ()))),
             }
         )
         episode.journal.end(status=status, exit_reason=exit_reason, return_=return_)
@@ -590,9 +591,14 @@ class AsyncEnv(ToolContext):
             exit_reason="error",
             steps=0,
             wall_s=0.0,
-            integrity=Integrity(flags=() if self._sandbox_class.isolated else ("unisolated",)),
+            integrity=Integrity(flags=self._standing_flags()),
             dir=None if folder is None else str(folder),
         )
+
+    def _standing_flags(self) -> tuple[str, ...]:
+        """Return what readers must know of every result of this environment."""
+        flags = [] if self._sandbox_class.isolated else ["unisolated"]
+        return (*flags, *(["public_answers"] if self._prepared.task.answers_public else []))
 
     def _write_result(self, folder: Path | None) -> None:
         if folder is not None and self.result is not None:

@@ -46,6 +46,8 @@ class TaskView:
         metric: Name of the primary metric.
         baseline: The starter's value of it on the split that validations use.
         submission_files: Paths in the workspace of the files that make up a submission.
+        baseline_script: Path in the workspace of the Python script that writes the baseline's submission, if the
+            starter is not itself a submission.
     """
 
     id: str
@@ -55,19 +57,21 @@ class TaskView:
     direction: Direction
     baseline: float
     submission_files: tuple[str, ...]
+    baseline_script: str | None = None
 
 
 def task_view(prepared: PreparedTask, protocol: Protocol) -> TaskView:
     """Return what agents may know of a task."""
-    metric = prepared.spec.primary_metric
+    metric = prepared.spec.primary_metric_under(protocol)
     return TaskView(
         id=prepared.spec.id,
         variant=prepared.variant,
         description=prepared.task.description(),
         metric=metric.name,
         direction=metric.direction,
-        baseline=prepared.task.anchors(split_of_validations(protocol)).baseline,
+        baseline=prepared.task.anchors_under(protocol, split_of_validations(protocol)).baseline,
         submission_files=tuple(file.path for file in prepared.task.submission_files()),
+        baseline_script=prepared.task.baseline_script,
     )
 
 
@@ -139,8 +143,8 @@ class Episode:
 
 def invalid_score(prepared: PreparedTask, split: Split, protocol: Protocol, reason: str) -> Score:
     """Return the score of a submission that never reached the grader."""
-    anchors = prepared.task.anchors(split)
-    metric = prepared.spec.primary_metric
+    anchors = prepared.task.anchors_under(protocol, split)
+    metric = prepared.spec.primary_metric_under(protocol)
     return Score(
         task=prepared.spec.id,
         variant=prepared.variant,

@@ -64,6 +64,10 @@ class CapabilityError(UsageError):
     """A sandbox was asked for something that it states it cannot do."""
 
 
+class DataError(MlgymError):
+    """A dataset cannot be had, or what was had is not the dataset. The message names the remedy."""
+
+
 class InfrastructureError(MlgymError):
     """Something that is nobody's submission broke: a sandbox, a grader, a disk. Never a score."""
 

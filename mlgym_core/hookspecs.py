@@ -61,7 +61,7 @@ def mlgym_agents() -> Iterable[AgentSpec]:  # type: ignore[empty-body]
     Example:
         @hookimpl
         def mlgym_agents():
-            yield AgentSpec("baseline", "mlgym_core.builtin.baseline:BaselineAgent", "Submits the starter untouched")
+            yield AgentSpec("baseline", "mlgym_core.builtin.baseline:BaselineAgent", "Runs the starter and submits")
     """
 
 

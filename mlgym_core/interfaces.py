@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from mlgym_core.data.declarations import Dataset
     from mlgym_core.env import AsyncEnv
     from mlgym_core.specs import Resources
     from mlgym_core.types import EpisodeResult, Protocol, Score, Split
@@ -42,11 +43,14 @@ class Anchors:
     """The two ends of a task's scale on one split: the baseline is 0, the reference 1.
 
     Attributes:
-        baseline: What the untouched starter earns.
+        baseline: What the untouched starter earns, or the predictions that the starter's script makes.
         baseline_source: Where that number comes from.
         reference: The best clean result known, or None.
         reference_source: Where that number comes from.
         scale: With no reference, the difference from the baseline that counts as 1.
+        band: Between which two values the baseline's own runs lie, as far as they were run; None if not yet.
+        implausible: Scores that are at least as good are flagged `implausible_score`: they are better than the data
+            allow without their answers.
         optimum: If given, scores count by `-log10(distance to the optimum)`.
         epsilon: Distances below it count as it; only with `optimum`.
     """
@@ -56,8 +60,14 @@ class Anchors:
     reference: float | None = None
     reference_source: str = ""
     scale: float | None = None
+    band: tuple[float, float] | None = None
+    implausible: float | None = None
     optimum: float | None = None
     epsilon: float = 1e-6
+
+
+def _no_datasets(name: str) -> Path:
+    raise LookupError(f"This preparation has no dataset {name!r}.")
 
 
 @dataclass(frozen=True)
@@ -67,10 +77,13 @@ class Preparation:
     Attributes:
         public: Copied into every agent's workspace.
         private: Seen by graders only.
+        dataset: Returns the read-only folder with the content of one of the task's `datasets`, by its name, after
+            having fetched and verified it if that was necessary. It raises `DataError` if it cannot be had.
     """
 
     public: Path
     private: Path
+    dataset: Callable[[str], Path] = _no_datasets
 
 
 class SubmittedProgram(abc.ABC):
@@ -110,6 +123,16 @@ class Grading(abc.ABC):
     seed: int
 
     @abc.abstractmethod
+    def flag(self, name: str) -> None:
+        """Have the result say something that its readers must know, such as `memorised_answers`.
+
+        Flags change no score. They end up in `integrity.flags` of the episode's result.
+
+        Args:
+            name: Lower-case words joined by underscores.
+        """
+
+    @abc.abstractmethod
     def program(
         self, path: str, *, call_seconds: float = 1.0, total_seconds: float = 300.0, answer_bytes: int = 1 << 20
     ) -> SubmittedProgram:
@@ -135,11 +158,19 @@ class Task(abc.ABC):
         submission_processes: How many submitted programs one grading loads (0 for predictions).
         grading_seconds: Wall time after which a grader counts as hung.
         floor: The return of an episode whose final submission is invalid; the baseline is 0.
+        datasets: The data that it is made of, for all variants.
+        baseline_script: Path in the workspace of the Python script that writes the baseline's submission, for tasks
+            whose starter is not itself a submission.
+        answers_public: Whether the test split's answers can be found in the world. All results then carry the flag
+            `public_answers`, since nothing can tell whether somebody, or a model's training data, looked them up.
     """
 
     submission_processes: ClassVar[int] = 0
     grading_seconds: ClassVar[float] = 600.0
     floor: ClassVar[float] = -0.1
+    datasets: ClassVar[tuple[Dataset, ...]] = ()
+    baseline_script: ClassVar[str | None] = None
+    answers_public: ClassVar[bool] = False
 
     def __init__(self, variant: str = "full") -> None:
         self.variant = variant
@@ -155,6 +186,14 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def anchors(self, split: Split) -> Anchors:
         """Return the ends of the scale on `split`."""
+
+    def anchors_under(self, protocol: Protocol, split: Split) -> Anchors:
+        """Return the ends of the scale on `split` under a protocol. Nothing to implement."""
+        return self.paper_anchors(split) if protocol == "paper" else self.anchors(split)
+
+    def paper_anchors(self, split: Split) -> Anchors:
+        """Return the ends of the scale under the protocol `paper`, for tasks that have another metric there."""
+        return self.anchors(split)
 
     @abc.abstractmethod
     def prepare(self, preparation: Preparation) -> None:

@@ -16,9 +16,9 @@ from mlgym_core.errors import MlgymError, PluginError, UsageError
 from mlgym_core.host import Host
 from mlgym_core.ids import slug
 from mlgym_core.interfaces import Preparation, Task
+from mlgym_core.locking import exclusive_lock
 from mlgym_core.sandbox.disk import disk_bytes
 from mlgym_core.sandbox.environments import packages_for
-from mlgym_core.sandbox.locking import exclusive_lock
 from mlgym_core.settings import cache_dir
 from mlgym_core.specs import TaskSpec
 

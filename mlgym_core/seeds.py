@@ -9,12 +9,17 @@ import os
 _DEFAULT_KEY = "mlgym"
 
 
+def grading_key() -> bytes:
+    """Return the key of all hashes that randomness comes from: the variable `MLGYM_GRADING_KEY`, or a public one."""
+    return os.environ.get("MLGYM_GRADING_KEY", _DEFAULT_KEY).encode()
+
+
 def derive_seed(purpose: str, *, seed: int, task: str, variant: str, repeat: int = 0, split: str = "") -> int:
     """Return a 64-bit seed for one purpose, by a keyed hash (BLAKE2b) of what it depends on.
 
     It does not depend on the agent, so that agents are compared on the same draws. The key is the environment
     variable `MLGYM_GRADING_KEY`; set it to a secret where agents might know this code and guess the run's seed.
     """
-    key = os.environ.get("MLGYM_GRADING_KEY", _DEFAULT_KEY).encode()
     text = json.dumps([purpose, seed, task, variant, repeat, split]).encode()
-    return int.from_bytes(hashlib.blake2b(text, key=hashlib.sha256(key).digest(), digest_size=8).digest(), "big")
+    key = hashlib.sha256(grading_key()).digest()
+    return int.from_bytes(hashlib.blake2b(text, key=key, digest_size=8).digest(), "big")

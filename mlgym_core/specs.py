@@ -104,6 +104,7 @@ class TaskSpec(Spec):
         domain: Where listings group it; the part of the id before the slash unless given.
         tags: Free words for filtering.
         metrics: What the grader reports, the primary metric first.
+        paper_metric: Name of the metric that is primary under the protocol `paper`; the same one unless given.
         variants: The data variants, the default first.
         requirements: Requirement strings (PEP 508) of the agent's and the submission's Python.
         grader_requirements: The same for the grader's Python.
@@ -120,6 +121,7 @@ class TaskSpec(Spec):
     domain: str | None = field(default=None, kw_only=True)
     tags: tuple[str, ...] = field(default=(), kw_only=True)
     metrics: tuple[TaskMetric, ...] = field(default=(), kw_only=True)
+    paper_metric: str | None = field(default=None, kw_only=True)
     variants: tuple[str, ...] = field(default=("full",), kw_only=True)
     requirements: tuple[str, ...] = field(default=(), kw_only=True)
     grader_requirements: tuple[str, ...] = field(default=(), kw_only=True)
@@ -141,6 +143,9 @@ class TaskSpec(Spec):
             object.__setattr__(self, "domain", domain_of(self.id))
         if not self.metrics:
             raise UsageError(f"Task {self.id!r} names no metric: give at least one in `metrics`.")
+        names = [metric.name for metric in self.metrics]
+        if self.paper_metric is not None and self.paper_metric not in names:
+            raise UsageError(f"{owner}: its `paper_metric` {self.paper_metric!r} is none of its metrics: {names}.")
         if not self.variants:
             raise UsageError(f"Task {self.id!r} has no variant: give at least one in `variants`.")
 
@@ -149,8 +154,14 @@ class TaskSpec(Spec):
 
     @property
     def primary_metric(self) -> TaskMetric:
-        """The metric that scores and rewards are made of."""
+        """The metric that scores and rewards are made of, under the protocol `strict`."""
         return self.metrics[0]
+
+    def primary_metric_under(self, protocol: str) -> TaskMetric:
+        """Return the metric that scores and rewards are made of under a protocol."""
+        if protocol == "paper" and self.paper_metric is not None:
+            return next(metric for metric in self.metrics if metric.name == self.paper_metric)
+        return self.primary_metric
 
 
 @dataclass(frozen=True)

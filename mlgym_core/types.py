@@ -47,6 +47,7 @@ class Score(Frozen):
         normalized: `value` on the scale where the baseline is 0 and the reference 1, unclipped.
         baseline: The baseline's value of the primary metric on this split.
         reference: The best clean value known on this split, or None.
+        flags: What a reader of the score must know about it, such as `implausible_score`.
     """
 
     task: str
@@ -62,6 +63,7 @@ class Score(Frozen):
     normalized: float | None = None
     baseline: float
     reference: float | None = None
+    flags: tuple[str, ...] = ()
 
 
 class Observation(Frozen):
@@ -98,7 +100,13 @@ class Tokens(Frozen):
 
 
 class Integrity(Frozen):
-    """What a reader of a score must know about how it came about, such as `unisolated`."""
+    """What a reader of a score must know about how it came about, such as `unisolated`.
+
+    Attributes:
+        flags: `unisolated`: the sandbox keeps nothing from anything. `public_answers`: the test split's answers can be
+            found in the world. `implausible_score`: better than the data allow without their answers. Further ones
+            are the task's own.
+    """
 
     flags: tuple[str, ...] = ()
 

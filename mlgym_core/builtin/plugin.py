@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlgym_core.hookspecs import hookimpl
-from mlgym_core.specs import AgentSpec, ExecutorSpec, SandboxSpec, ToolSpec
+from mlgym_core.specs import AgentSpec, ExecutorSpec, MetricSpec, SandboxSpec, ToolSpec
 
 MLGYM_API = 1
 
@@ -14,7 +14,7 @@ MLGYM_API = 1
 def mlgym_agents() -> Iterator[AgentSpec]:
     """The agents that need no key."""
     package = "mlgym_core.builtin"
-    yield AgentSpec("baseline", f"{package}.baseline:BaselineAgent", "Submits the starter untouched")
+    yield AgentSpec("baseline", f"{package}.baseline:BaselineAgent", "Runs the starter as it is, and submits")
     yield AgentSpec("script", f"{package}.script:ScriptAgent", "Plays the actions of a file (-A file=PATH)")
     yield AgentSpec("tuner", f"{package}.tuner:TunerAgent", "Searches over the parameters that a starter declares")
     yield AgentSpec("human", f"{package}.human:HumanAgent", "Lets you play in the terminal")
@@ -30,6 +30,15 @@ def mlgym_tools() -> Iterator[ToolSpec]:
     yield ToolSpec("edit_file", f"{package}:EditFile", "Replaces a text that occurs once", default=True)
     yield ToolSpec("validate", f"{package}:Validate", "Grades on the validation split", default=True)
     yield ToolSpec("submit", f"{package}:Submit", "Ends the episode", default=True)
+
+
+@hookimpl
+def mlgym_metrics() -> Iterator[MetricSpec]:
+    """Metrics of predictions."""
+    package = "mlgym_core.builtin.metrics"
+    yield MetricSpec("accuracy", f"{package}:Accuracy", "Share of predictions that are right")
+    yield MetricSpec("r2", f"{package}:R2", "Coefficient of determination")
+    yield MetricSpec("rmse", f"{package}:RootMeanSquaredError", "Root mean squared error", direction="minimize")
 
 
 @hookimpl

@@ -65,12 +65,17 @@ async def grade_submission(
     outcome = await _outcome(prepared, submission, sandbox_class, order)
     if "error" in outcome:
         raise GraderError(f"The grader of {prepared.spec.id!r} failed:\n{outcome['error']}")
-    anchors = prepared.task.anchors(order.split)
-    metric = prepared.spec.primary_metric
+    anchors = prepared.task.anchors_under(order.protocol, order.split)
+    metric = prepared.spec.primary_metric_under(order.protocol)
     metrics: dict[str, float] = outcome.get("metrics", {})
     if not outcome.get("invalid") and metric.name not in metrics:
         raise GraderError(f"The grader of {prepared.spec.id!r} did not report its primary metric {metric.name!r}.")
     value = metrics.get(metric.name)
+    flags = list(outcome.get("flags", ()))
+    if value is not None and anchors.implausible is not None:
+        excess = value - anchors.implausible if metric.direction == "maximize" else anchors.implausible - value
+        if excess >= 0:
+            flags.append("implausible_score")
     return Score(
         task=prepared.spec.id,
         variant=prepared.variant,
@@ -85,6 +90,7 @@ async def grade_submission(
         normalized=None if value is None else normalize(value, anchors, metric.direction),
         baseline=anchors.baseline,
         reference=anchors.reference,
+        flags=tuple(dict.fromkeys(flags)),
     )
 
 

@@ -122,6 +122,10 @@ class _Grading(Grading):
         self._submission_seed: int = order["submission_seed"]
         self._submission_inside: str = order["submission_inside"]
         self._wires = [listen(folder) for folder in order["wires"]]
+        self.flags: dict[str, None] = {}
+
+    def flag(self, name: str) -> None:
+        self.flags[name] = None
 
     def program(
         self, path: str, *, call_seconds: float = 1.0, total_seconds: float = 300.0, answer_bytes: int = 1 << 20
@@ -148,11 +152,12 @@ def _grade(order: Mapping[str, Any]) -> dict[str, Any]:
     module, _, name = order["target"].partition(":")
     task_class = getattr(importlib.import_module(module), name)
     task: Task = task_class(order["variant"])
+    grading = _Grading(order)
     try:
-        metrics = task.grade(_Grading(order))
+        metrics = task.grade(grading)
     except InvalidSubmission as error:
         return {"invalid": _printable(str(error)), "process_ended": isinstance(error, _ProcessEnded)}
-    return {"metrics": {key: _finite(key, value) for key, value in metrics.items()}}
+    return {"metrics": {key: _finite(key, value) for key, value in metrics.items()}, "flags": list(grading.flags)}
 
 
 def _printable(reason: str) -> str:

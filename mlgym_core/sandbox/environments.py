@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlgym_core.errors import InfrastructureError
-from mlgym_core.sandbox.locking import exclusive_lock
+from mlgym_core.locking import exclusive_lock
 from mlgym_core.settings import cache_dir, is_offline
 
 ADDED_PACKAGES = ".packages"

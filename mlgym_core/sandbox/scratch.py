@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from mlgym_core.sandbox.locking import exclusive_lock
+from mlgym_core.locking import exclusive_lock
 from mlgym_core.settings import cache_dir
 
 _roots: dict[int, tuple[Path, int]] = {}

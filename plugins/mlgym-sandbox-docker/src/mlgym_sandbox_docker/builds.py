@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlgym_core.errors import SandboxError
-from mlgym_core.sandbox.locking import exclusive_lock
+from mlgym_core.locking import exclusive_lock
 from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
 from mlgym_core.settings import cache_dir
 from mlgym_sandbox_docker.engine import Engine
