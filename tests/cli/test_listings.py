@@ -108,7 +108,7 @@ def test_the_table_for_people_is_aligned_plain_text(chess: FakeSite) -> None:
     ]
 
 
-@pytest.mark.parametrize("kind", ["tasks", "metrics", "models", "suites"])
+@pytest.mark.parametrize("kind", ["tasks", "models", "suites"])
 def test_an_empty_listing_says_how_to_install_something(site: FakeSite, kind: str) -> None:
     assert "pip install" in site.mlgym("--no-plugins", kind).stdout
     assert json.loads(site.mlgym("--no-plugins", kind, "--json").stdout) == []
