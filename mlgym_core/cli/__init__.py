@@ -22,6 +22,7 @@ COMMANDS = {
     "run": ("run:run_command", "Let agents play tasks, and grade what they submit."),
     "resume": ("run:resume_command", "Finish what a run left undone."),
     "prepare": ("prepare:prepare_command", "Make tasks ready ahead of a run."),
+    "data": ("data:data_command", "List, fetch, verify and import the data of tasks."),
     "grade": ("grade:grade_command", "Grade a submission folder, outside an episode."),
     "info": ("info:info_command", "Show everything about one task."),
     "tasks": ("listings:tasks_command", "List the installed tasks."),
