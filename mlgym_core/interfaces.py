@@ -122,7 +122,6 @@ class Grading(abc.ABC):
     protocol: Protocol
     seed: int
 
-    @abc.abstractmethod
     def flag(self, name: str) -> None:
         """Have the result say something that its readers must know, such as `memorised_answers`.
 

@@ -30,5 +30,12 @@ class ExamplePlugin:
             "examples/lines", "example_data:Lines", "Made of data", metrics=metrics, variants=("full", "trusted")
         )
         yield TaskSpec(
+            "examples/scripted",
+            "example_tasks:Scripted",
+            "With a script",
+            metrics=(TaskMetric("value"), TaskMetric("cost", "minimize")),
+            paper_metric="cost",
+        )
+        yield TaskSpec(
             "examples/small", "example_tasks:Number", "Number with little of all", metrics=metrics, resources=small
         )
