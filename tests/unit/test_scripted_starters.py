@@ -80,4 +80,4 @@ def test_the_paper_has_its_own_metric_and_scale(
         score = info["score"]
         assert (score.primary, score.value) == (primary, value)
         assert score.normalized == pytest.approx(normalized)
-        assert score.metrics == {"value": 1.25, "cost": 30.0}
+        assert (score.metrics["value"], score.metrics["cost"]) == (1.25, 30.0)
