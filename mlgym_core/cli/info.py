@@ -48,7 +48,8 @@ def info_command(context: click.Context, task: str, variant: str | None, as_json
         if anchors[f"{name}_source"]:
             click.echo(f"  {name:<15} {anchors[f'{name}_source']}")
     for dataset in facts["datasets"]:
-        click.echo(f"  data            {dataset['name']}: {dataset['summary']} ({dataset['license']})")
+        click.echo(f"  data            {dataset['name']}: {dataset['summary']}; {dataset['license']}")
+        click.echo(f"                  {dataset['origin']}; {dataset['citation']}")
     for file in facts["submission_files"]:
         need = "required" if file["required"] else "optional"
         click.echo(f"  submission      {file['path']} ({need}, up to {file['max_bytes']:,} bytes)")
