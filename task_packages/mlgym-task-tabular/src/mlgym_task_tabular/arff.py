@@ -43,7 +43,9 @@ def read_arff(text: str) -> tuple[list[str], list[list[str]]]:
             continue
         row = _values(stripped, number)
         if len(row) != len(names):
-            raise DataError(f"Line {number} of the ARFF file has {len(row)} values, and there are {len(names)} attributes.")
+            raise DataError(
+                f"Line {number} of the ARFF file has {len(row)} values, and there are {len(names)} attributes."
+            )
         rows.append(row)
     return names, rows
 

