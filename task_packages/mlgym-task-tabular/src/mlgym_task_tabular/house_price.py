@@ -67,6 +67,11 @@ class HousePrice(PredictionTask):
     def __init__(self, variant: str = "ames") -> None:
         super().__init__(variant)
 
+    @property
+    def public_copy(self) -> str:
+        """The variant's own dataset."""
+        return self.variant
+
     def splits(self, preparation: Preparation) -> tuple[Table, Mapping[str, Sequence[int]]]:
         """Return all houses, and splits of our own; of the variant `kaggle` those of the paper, in an order of ours."""
         table = read_table(preparation.dataset(self.variant) / CONTENT)

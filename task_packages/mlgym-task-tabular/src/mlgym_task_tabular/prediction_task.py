@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from mlgym_core import Grading, Preparation, SubmissionFile, Task, read_predictions
+from mlgym_core import Attack, Grading, Preparation, SubmissionFile, Task, read_predictions
 from mlgym_task_tabular.tables import Table, read_table, write_table
 
 SUBMISSION = "submission.csv"
@@ -17,6 +17,7 @@ SPLITS = ("train", "validation", "test")
 Value = TypeVar("Value")
 
 _STARTERS = Path(__file__).parent / "starters"
+_ATTACKS = Path(__file__).parent / "attacks"
 
 _DESCRIPTION = """\
 # {title}
@@ -134,6 +135,26 @@ class PredictionTask(Task):
     def submission_files(self) -> Sequence[SubmissionFile]:
         """Return the one file that makes up a submission."""
         return (SubmissionFile(path=SUBMISSION),)
+
+    @property
+    @abc.abstractmethod
+    def public_copy(self) -> str:
+        """Name of the dataset that has the variant's rows, as anybody can have it."""
+
+    def attacks(self) -> Sequence[Attack]:
+        """Return ways of taking the answers from public copies of the data."""
+        copy = self.public_copy
+        return (
+            Attack(name="takes a public copy's answers by id", program=_ATTACKS / "join_by_id.py", dataset=copy),
+            Attack(name="takes a public copy's answers by order", program=_ATTACKS / "join_by_order.py", dataset=copy),
+            Attack(name="looks for a public copy in all that it can read", program=_ATTACKS / "search.py"),
+            Attack(
+                name="takes a public copy's answers by content",
+                program=_ATTACKS / "search.py",
+                dataset=copy,
+                outcome="flagged",
+            ),
+        )
 
     def answers(self, grading: Grading, split: str) -> dict[str, str]:
         """Return the right answers of a split by id."""

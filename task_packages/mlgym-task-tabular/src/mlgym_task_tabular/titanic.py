@@ -79,6 +79,7 @@ class Titanic(PredictionTask):
     id_column = "PassengerId"
     target = TARGET
     starter = "titanic.py"
+    public_copy = "passengers"
     sizes: ClassVar[Mapping[str, tuple[int, int, int]]] = {"passengers": (785, 262, 262), "kaggle": (712, 179, 418)}
 
     def __init__(self, variant: str = "passengers") -> None:
