@@ -173,14 +173,14 @@ _ANCHORS: Mapping[tuple[str, Split], Anchors] = {
         baseline_source=_STARTER,
         reference=0.832,
         reference_source=_MEASURED,
-        band=(0.7900, 0.7901),
+        band=(0.789, 0.791),
     ),
     ("passengers", "test"): Anchors(
         baseline=0.794,
         baseline_source=_STARTER,
         reference=0.840,
         reference_source=_MEASURED,
-        band=(0.7938, 0.7939),
+        band=(0.793, 0.795),
         implausible=IMPLAUSIBLE["passengers"],
     ),
     ("kaggle", "validation"): Anchors(
@@ -188,14 +188,14 @@ _ANCHORS: Mapping[tuple[str, Split], Anchors] = {
         baseline_source=_STARTER,
         reference=0.827,
         reference_source=_MEASURED,
-        band=(0.7821, 0.7822),
+        band=(0.781, 0.783),
     ),
     ("kaggle", "test"): Anchors(
         baseline=0.766,
         baseline_source=f"the baseline in {PAPER}, which is what women surviving and men not has on these passengers",
         reference=0.804,
         reference_source=_MEASURED,
-        band=(0.7655, 0.7656),
+        band=(0.765, 0.767),
         implausible=IMPLAUSIBLE["kaggle"],
     ),
 }

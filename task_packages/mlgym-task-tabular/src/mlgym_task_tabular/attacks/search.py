@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 LARGEST_FILE = 8 << 20
+NO_TABLES = (".a", ".c", ".cpp", ".h", ".hpp", ".mo", ".pl", ".pm", ".py", ".pyc", ".pyi", ".so")
 OWN_FILES = ("train.csv", "validation.csv", "test.csv")
 DECOMPRESSED = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
 TELLING = 40
@@ -78,7 +79,7 @@ def copies(telling: Sequence[bytes]) -> Iterator[str]:
             if path.parent == workspace and name in OWN_FILES:
                 continue
             try:
-                if not path.is_file() or path.stat().st_size > LARGEST_FILE:
+                if path.suffix in NO_TABLES or not path.is_file() or path.stat().st_size > LARGEST_FILE:
                     continue
                 for text in contents(path):
                     if is_copy(text, telling):
