@@ -48,8 +48,8 @@ that is graded, in any order. {answer}
 
 - `submit` needs a row for each row of `test.csv`, `validate` one for each row of `validation.csv`. The file may hold
   both, as that of the baseline does. (Where a run follows the protocol `paper`, `validate` grades the test rows.)
-- An `{id_column}` that occurs twice, that does not exist or that is missing, an empty value or one of another kind
-  makes the whole submission invalid; the message says which line is wrong.
+- A row that is missing, that is there twice or that nobody asked for, and a value that is empty or of another kind make
+  the whole submission invalid; the message says which line is wrong.
 
 ## The score
 
