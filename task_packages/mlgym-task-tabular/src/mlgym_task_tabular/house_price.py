@@ -147,8 +147,8 @@ _STARTER = "the starter's own runs"
 _MEASURED = "gradient boosting, measured with the script references/house_price.py of this package"
 IMPLAUSIBLE = 0.97
 """An r2 that honest work on the test rows does not reach: the squared error is then less than two fifths of the
-reference's. In cross-validation on training rows the best solution that was tried had 0.93, with a standard deviation of
-0.02 between folds. Validation rows have none, since their prices are in the workspace."""
+reference's. In cross-validation on training rows the best solution that was tried had 0.93, with a standard deviation
+of 0.02 between folds. Validation rows have none, since their prices are in the workspace."""
 
 _ANCHORS: Mapping[tuple[str, Split], Anchors] = {
     ("ames", "validation"): Anchors(
