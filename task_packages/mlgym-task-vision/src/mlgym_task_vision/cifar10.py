@@ -6,7 +6,6 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +148,37 @@ CIFAR10_TEST = Dataset(
 )
 
 
+_VARIANTS = {
+    "full": Variant(
+        dataset="cifar10",
+        text=(
+            "The data are all of CIFAR-10. The test images are its 10,000 test images, validation and training "
+            "images are drawn from its 50,000 training images."
+        ),
+        learning=TRAIN,
+        testing=TEST,
+        sizes={"train": 45_000, "validation": 5_000, "test": 10_000},
+        anchors={
+            "validation": Anchors(baseline=0.497),
+            "test": Anchors(baseline=0.497),
+        },
+        baseline_time="",
+    ),
+    "mini": Variant(
+        dataset="cifar10-test",
+        text="The data are the 10,000 test images of CIFAR-10, which are divided anew into three splits.",
+        learning=TEST,
+        testing=TEST,
+        sizes={"train": 6_000, "validation": 1_000, "test": 3_000},
+        anchors={
+            "validation": Anchors(baseline=0.497),
+            "test": Anchors(baseline=0.497),
+        },
+        baseline_time="",
+    ),
+}
+
+
 class Cifar10(ImageClassification):
     """The task `vision/cifar10`."""
 
@@ -166,32 +196,4 @@ class Cifar10(ImageClassification):
     where_public = (
         "All images and labels are public: at the University of Toronto, Hugging Face and in BIG-bench, among others."
     )
-    variants = {
-        "full": Variant(
-            dataset="cifar10",
-            text=(
-                "The data are all of CIFAR-10. The test images are its 10,000 test images, validation and training "
-                "images are drawn from its 50,000 training images."
-            ),
-            learning=TRAIN,
-            testing=TEST,
-            sizes={"train": 45_000, "validation": 5_000, "test": 10_000},
-            anchors={
-                "validation": Anchors(baseline=0.497),
-                "test": Anchors(baseline=0.497),
-            },
-            baseline_time="",
-        ),
-        "mini": Variant(
-            dataset="cifar10-test",
-            text="The data are the 10,000 test images of CIFAR-10, which are divided anew into three splits.",
-            learning=TEST,
-            testing=TEST,
-            sizes={"train": 6_000, "validation": 1_000, "test": 3_000},
-            anchors={
-                "validation": Anchors(baseline=0.497),
-                "test": Anchors(baseline=0.497),
-            },
-            baseline_time="",
-        ),
-    }
+    variants = _VARIANTS

@@ -61,6 +61,22 @@ DIGITS = Dataset(
 )
 
 
+_VARIANTS = {
+    "full": Variant(
+        dataset="digits",
+        text="The data are all 1,797 digits of scikit-learn's bundled data set.",
+        learning=ALL,
+        testing=ALL,
+        sizes={"train": 900, "validation": 297, "test": 600},
+        anchors={
+            "validation": Anchors(baseline=0.8),
+            "test": Anchors(baseline=0.8),
+        },
+        baseline_time="a second on one processor",
+    )
+}
+
+
 class Digits(ImageClassification):
     """The task `vision/digits`."""
 
@@ -79,17 +95,4 @@ class Digits(ImageClassification):
         "All images and labels are public: in every installation of scikit-learn (`load_digits`), which is among the "
         "packages that this task installs for the agent, and at the UCI Machine Learning Repository."
     )
-    variants = {
-        "full": Variant(
-            dataset="digits",
-            text="The data are all 1,797 digits of scikit-learn's bundled data set.",
-            learning=ALL,
-            testing=ALL,
-            sizes={"train": 900, "validation": 297, "test": 600},
-            anchors={
-                "validation": Anchors(baseline=0.8),
-                "test": Anchors(baseline=0.8),
-            },
-            baseline_time="a second on one processor",
-        )
-    }
+    variants = _VARIANTS

@@ -83,6 +83,42 @@ FASHION_MNIST = Dataset(
 )
 
 
+_VARIANTS = {
+    "full": Variant(
+        dataset="fashion-mnist",
+        text=(
+            "The data are all of Fashion-MNIST. The test images are its 10,000 test images, validation and training "
+            "images are drawn from its 60,000 training images."
+        ),
+        learning=TRAIN,
+        testing=TEST,
+        sizes={"train": 50_000, "validation": 10_000, "test": 10_000},
+        anchors={
+            "validation": Anchors(baseline=0.783),
+            "test": Anchors(baseline=0.783),
+        },
+        starter_values={"STEPS": "350"},
+        baseline_time="",
+    ),
+    "mini": Variant(
+        dataset="fashion-mnist",
+        text=(
+            "The data are a part of Fashion-MNIST: 5,000 of its test images as test images, and 12,000 of its "
+            "training images as training and validation images."
+        ),
+        learning=TRAIN,
+        testing=TEST,
+        sizes={"train": 10_000, "validation": 2_000, "test": 5_000},
+        anchors={
+            "validation": Anchors(baseline=0.783),
+            "test": Anchors(baseline=0.783),
+        },
+        starter_values={"STEPS": "350"},
+        baseline_time="",
+    ),
+}
+
+
 class FashionMnist(ImageClassification):
     """The task `vision/fashion-mnist`."""
 
@@ -109,39 +145,7 @@ class FashionMnist(ImageClassification):
     starter = "small_cnn.py"
     labels_have_errors = True
     where_public = (
-        "All images and labels are public: at Zalando Research, Hugging Face and in a package of Debian's, among others."
+        "All images and labels are public: at Zalando Research, Hugging Face and in a package of Debian's, among "
+        "others."
     )
-    variants = {
-        "full": Variant(
-            dataset="fashion-mnist",
-            text=(
-                "The data are all of Fashion-MNIST. The test images are its 10,000 test images, validation and training "
-                "images are drawn from its 60,000 training images."
-            ),
-            learning=TRAIN,
-            testing=TEST,
-            sizes={"train": 50_000, "validation": 10_000, "test": 10_000},
-            anchors={
-                "validation": Anchors(baseline=0.783),
-                "test": Anchors(baseline=0.783),
-            },
-            starter_values={"STEPS": "350"},
-            baseline_time="",
-        ),
-        "mini": Variant(
-            dataset="fashion-mnist",
-            text=(
-                "The data are a part of Fashion-MNIST: 5,000 of its test images as test images, and 12,000 of its "
-                "training images as training and validation images."
-            ),
-            learning=TRAIN,
-            testing=TEST,
-            sizes={"train": 10_000, "validation": 2_000, "test": 5_000},
-            anchors={
-                "validation": Anchors(baseline=0.783),
-                "test": Anchors(baseline=0.783),
-            },
-            starter_values={"STEPS": "350"},
-            baseline_time="",
-        ),
-    }
+    variants = _VARIANTS

@@ -4,6 +4,7 @@ The lines marked "tunable" declare parameters: values that may be changed within
 """
 
 import csv
+from pathlib import Path
 
 import numpy as np
 from sklearn.ensemble import RandomForestClassifier
@@ -20,20 +21,20 @@ SEED = 0
 
 def load_images(split: str) -> np.ndarray:
     """Return a split's images, each as a row of numbers."""
-    images = np.load(f"{split}_images.npy")
+    images: np.ndarray = np.load(f"{split}_images.npy")
     return images.reshape(len(images), -1)
 
 
 def read_column(split: str, column: str) -> list[str]:
     """Return a column of a split's CSV file."""
-    with open(f"{split}.csv", newline="") as file:
+    with Path(f"{split}.csv").open(newline="") as file:
         return [row[column] for row in csv.DictReader(file)]
 
 
 model = RandomForestClassifier(n_estimators=TREES, max_depth=DEPTH, max_features=PIXELS, random_state=SEED)
 model.fit(load_images("train"), read_column("train", "label"))
 
-with open("submission.csv", "w", newline="") as file:
+with Path("submission.csv").open("w", newline="") as file:
     writer = csv.writer(file)
     writer.writerow(["id", "label"])
     for split in ("validation", "test"):

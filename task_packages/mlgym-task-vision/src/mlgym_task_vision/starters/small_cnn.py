@@ -4,6 +4,7 @@ The lines marked "tunable" declare parameters: values that may be changed within
 """
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def load_images(split: str) -> torch.Tensor:
 
 def read_column(split: str, column: str) -> list[str]:
     """Return a column of a split's CSV file."""
-    with open(f"{split}.csv", newline="") as file:
+    with Path(f"{split}.csv").open(newline="") as file:
         return [row[column] for row in csv.DictReader(file)]
 
 
@@ -70,10 +71,10 @@ def train(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:
         schedule.step()
 
 
-@torch.no_grad()
 def predict(model: nn.Module, images: torch.Tensor) -> list[int]:
     """Return the most likely label of each image."""
-    return [int(label) for part in images.split(1000) for label in model(part.to(device)).argmax(dim=1)]
+    with torch.no_grad():
+        return [int(label) for part in images.split(1000) for label in model(part.to(device)).argmax(dim=1)]
 
 
 train_images = load_images("train")
@@ -81,7 +82,7 @@ train_labels = torch.tensor([int(label) for label in read_column("train", "label
 model = make_model(train_images.shape[1:]).to(device)
 train(model, train_images, train_labels)
 
-with open("submission.csv", "w", newline="") as file:
+with Path("submission.csv").open("w", newline="") as file:
     writer = csv.writer(file)
     writer.writerow(["id", "label"])
     for split in ("validation", "test"):
