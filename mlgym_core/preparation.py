@@ -22,6 +22,7 @@ from mlgym_core.interfaces import Preparation, Task
 from mlgym_core.locking import exclusive_lock
 from mlgym_core.sandbox.disk import disk_bytes
 from mlgym_core.sandbox.environments import packages_for
+from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
 from mlgym_core.seeds import grading_key
 from mlgym_core.settings import cache_dir
 from mlgym_core.specs import TaskSpec
@@ -137,30 +138,48 @@ def _prepare(task: Task, spec: TaskSpec, folder: Path, notify: Callable[[str], N
         # `mkdtemp` makes folders that only their owner can enter; the rename keeps that.
         partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
         try:
-            public, private = partial / "public", partial / "private"
-            public.mkdir()
-            private.mkdir()
-
-            def dataset(name: str) -> Path:
-                return obtain(spec.id, named_dataset(spec.id, task.datasets, name), notify).path
-
-            try:
-                task.prepare(Preparation(public, private, dataset))
-            except MlgymError:
-                raise
-            except Exception as error:
-                raise PluginError(f"Task {spec.id!r} could not be prepared: {error!r}.") from error
-            for path in public.rglob("*"):
-                # They may show through in workspaces, where they are the agent's.
-                if not path.is_symlink():
-                    path.chmod(0o755 if path.is_dir() else 0o644)
-            (partial / "hash").write_text(_content_hash((public, private)))
+            (partial / "hash").write_text(_write_files(task, spec, partial, notify))
             # Data that were trusted at first use have their hash in the name from now on.
             final = _folder(task, spec, _package_of(spec))
             if not final.is_dir():
                 partial.rename(final)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_files(task: Task, spec: TaskSpec, folder: Path, notify: Callable[[str], None]) -> str:
+    """Write a task's public and private files into a folder, and return the hash of both."""
+    public, private = folder / "public", folder / "private"
+    public.mkdir()
+    private.mkdir()
+
+    def dataset(name: str) -> Path:
+        return obtain(spec.id, named_dataset(spec.id, task.datasets, name), notify).path
+
+    try:
+        task.prepare(Preparation(public, private, dataset))
+    except MlgymError:
+        raise
+    except Exception as error:
+        raise PluginError(f"Task {spec.id!r} could not be prepared: {error!r}.") from error
+    for path in public.rglob("*"):
+        # They may show through in workspaces, where they are the agent's.
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    return _content_hash((public, private))
+
+
+def hash_of_new_preparation(prepared: PreparedTask) -> str:
+    """Prepare a task once more, into a folder that is not kept, and return the hash of its files.
+
+    Raises:
+        MlgymError: if the preparation fails.
+    """
+    folder = scratch_folder("preparation")
+    try:
+        return _write_files(prepared.task, prepared.spec, folder, lambda _: None)
+    finally:
+        remove_scratch(folder)
 
 
 def _package_of(spec: TaskSpec) -> Path:

@@ -24,6 +24,7 @@ COMMANDS = {
     "prepare": ("prepare:prepare_command", "Make tasks ready ahead of a run."),
     "data": ("data:data_command", "List, fetch, verify and import the data of tasks."),
     "grade": ("grade:grade_command", "Grade a submission folder, outside an episode."),
+    "check": ("check:check_command", "Check that a task is what the framework expects of one."),
     "info": ("info:info_command", "Show everything about one task."),
     "tasks": ("listings:tasks_command", "List the installed tasks."),
     "agents": ("listings:agents_command", "List the installed agents."),
