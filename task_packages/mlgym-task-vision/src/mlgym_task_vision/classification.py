@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 from mlgym_core import (
     Accuracy,
     Anchors,
+    Attack,
     Content,
     Grading,
     Preparation,
@@ -33,7 +34,9 @@ SPLITS = ("train", "validation", "test")
 PAPER = "MLGym: A New Framework and Benchmark for Advancing AI Research Agents (2025)"
 
 _GRADED = ("validation", "test")
+_ANSWERS = "answers.csv"
 _STARTERS = Path(__file__).parent / "starters"
+_ATTACKS = Path(__file__).parent / "attacks"
 
 _DESCRIPTION = """\
 # {title}
@@ -183,7 +186,8 @@ class ImageClassification(Task):
 
         chosen = self.chosen
         folder = preparation.dataset(chosen.dataset)
-        public, private = Content(preparation.public), Content(preparation.private)
+        public = Content(preparation.public)
+        answers: list[tuple[str, str, str]] = []
         for split, rows in chosen.rows(self.task_id, self.variant).items():
             part = chosen.part(split).name
             images: np.ndarray = np.load(folder / f"{part}_images.npy", mmap_mode="r", allow_pickle=False)
@@ -196,7 +200,8 @@ class ImageClassification(Task):
             else:
                 public.table(f"{split}.csv", ["id", "label"], labelled)
             if split in _GRADED:
-                private.table(f"{split}.csv", ["id", "label"], labelled)
+                answers += [(row_id, split, label) for row_id, label in labelled]
+        Content(preparation.private).table(_ANSWERS, ["id", "split", "label"], answers)
         (preparation.public / BASELINE_SCRIPT).write_text(self._starter(), encoding="utf-8")
         (preparation.public / "README.md").write_text(self.description(), encoding="utf-8")
 
@@ -209,7 +214,7 @@ class ImageClassification(Task):
 
     def grade(self, grading: Grading) -> Mapping[str, float]:
         """Return the share of right labels."""
-        answers = {split: dict(_rows(grading.private / f"{split}.csv")) for split in _GRADED}
+        answers = _read_answers(grading.private / _ANSWERS)
         expected = answers[grading.split]
         predictions = read_predictions(
             grading.submission / SUBMISSION,
@@ -258,6 +263,24 @@ class ImageClassification(Task):
         """Return the ends of the scale on `split`."""
         return self.chosen.anchors[split]
 
+    def attacks(self) -> Sequence[Attack]:
+        """Return the ways of joining a public copy of the labels."""
+        dataset = self.chosen.dataset
+        return (
+            Attack(
+                name="joins a public copy by the order of images",
+                program=_ATTACKS / "join_by_order.py",
+                dataset=dataset,
+            ),
+            Attack(name="joins a public copy by ids", program=_ATTACKS / "join_by_id.py", dataset=dataset),
+            Attack(
+                name="joins a public copy by content",
+                program=_ATTACKS / "join_by_content.py",
+                dataset=dataset,
+                outcome="flagged",
+            ),
+        )
+
     def contamination(self) -> str:
         """Return where the labels are public, and which ways of using them are stopped."""
         perfect = (
@@ -275,8 +298,10 @@ class ImageClassification(Task):
         )
 
 
-def _rows(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield id and label of each row of a file that `prepare` wrote."""
+def _read_answers(path: Path) -> dict[str, dict[str, str]]:
+    """Return the labels by split and id, from the file that `prepare` wrote."""
+    answers: dict[str, dict[str, str]] = {split: {} for split in _GRADED}
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            yield row["id"], row["label"]
+            answers[row["split"]][row["id"]] = row["label"]
+    return answers

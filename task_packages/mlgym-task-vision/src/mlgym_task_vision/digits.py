@@ -8,7 +8,6 @@ from pathlib import Path
 from mlgym_core import Anchors, Content, DataError, Dataset, Download, PythonPackage, RemoteFile, read_limited
 from mlgym_task_vision.classification import ImageClassification, Variant
 from mlgym_task_vision.labelled_images import LabelledImage, Part
-from mlgym_task_vision.requirements import SCIKIT_LEARN
 
 ALL = Part("all", 1797, (8, 8), balanced=False)
 
@@ -35,7 +34,7 @@ DIGITS = Dataset(
     content_hash="50c74c0b5534633f243ac0ce8f3f4041b492a9400637d2225efb88d749e61959",
     sources=(
         PythonPackage(
-            requirements=SCIKIT_LEARN,
+            requirements=("scikit-learn==1.9.1",),
             program=Path(__file__).parent / "programs" / "digits.py",
             files=("digits.csv",),
             decode=_decode,
@@ -87,12 +86,12 @@ class Digits(ImageClassification):
     shows = "each shows one digit that somebody wrote by hand."
     values = "A value is a brightness from 0 (paper) to 16 (ink)."
     classes = tuple(map(str, range(10)))
-    packages = "Python, `numpy` and `scikit-learn`"
+    packages = "Python and `numpy`"
     memory_gib = 2
-    starter = "forest.py"
+    starter = "softmax.py"
     labels_have_errors = False
     where_public = (
-        "All images and labels are public: in every installation of scikit-learn (`load_digits`), which is among the "
-        "packages that this task installs for the agent, and at the UCI Machine Learning Repository."
+        "All images and labels are public: in every installation of scikit-learn (`load_digits`), which is why agents do "
+        "not get that package here, and at the UCI Machine Learning Repository."
     )
     variants = _VARIANTS

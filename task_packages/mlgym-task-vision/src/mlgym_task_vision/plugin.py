@@ -10,7 +10,7 @@ MLGYM_API = 1
 
 _METRICS = (TaskMetric("accuracy", "maximize"),)
 _TORCH = ("numpy>=1.26", "torch>=2.2,<2.14")
-_SCIKIT_LEARN = ("numpy>=1.26", "scikit-learn>=1.4")
+_NUMPY = ("numpy>=1.26",)
 _MEMORY = 8 << 30
 
 
@@ -23,7 +23,7 @@ def mlgym_tasks() -> Iterable[TaskSpec]:
         "Recognise handwritten digits on images of 8 by 8 pixels",
         metrics=_METRICS,
         tags=("image-classification", "cpu"),
-        requirements=_SCIKIT_LEARN,
+        requirements=_NUMPY,
         resources=Resources(memory_bytes=2 << 30),
     )
     yield TaskSpec(
