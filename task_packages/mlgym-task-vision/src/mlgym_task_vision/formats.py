@@ -23,8 +23,8 @@ _PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _PNG_LIMIT = 1 << 16
 """No image here takes more bytes, since uncompressed it has at most 3,072."""
 _BATCH = 1000
-_OVERHEAD = 4
-"""Columns of compressed images may take that many times the bytes of the bare images, page headers and all."""
+_OVERHEAD = 1024
+"""Bytes that an image in a parquet file may take beyond its pixels: headers, file name, label."""
 
 
 def read_idx(images: Path, labels: Path, part: Part) -> Iterator[LabelledImage]:
@@ -122,7 +122,7 @@ def _check_parquet(name: str, metadata: Any, part: Part) -> None:
     if metadata.num_rows != part.count:
         raise DataError(f"{name} has {metadata.num_rows:,} rows instead of {part.count:,}.")
     size = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-    limit = part.count * (part.image_bytes * _OVERHEAD)
+    limit = part.count * (part.image_bytes + _OVERHEAD)
     if size > limit:
         raise DataError(f"{name} holds {size:,} bytes, more than the {limit:,} that {part.count:,} images may take.")
 
