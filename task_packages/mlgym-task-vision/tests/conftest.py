@@ -18,7 +18,7 @@ from mlgym_task_vision.fashion_mnist import FashionMnist
 # The web server of the core's tests.
 sys.path.insert(0, str(Path(__file__).parents[3] / "tests" / "support"))
 
-from file_server import FileServer  # noqa: E402 - found on the path above
+from file_server import FileServer
 
 TASKS: dict[str, type[ImageClassification]] = {kind.task_id: kind for kind in (Digits, FashionMnist, Cifar10)}
 

@@ -318,7 +318,7 @@ def test_cifar10_with_other_test_images_than_the_known_ones_is_refused(
 @pytest.mark.parametrize("keep", [0, 1000, -100])
 def test_archives_of_cifar10_that_are_cut_off_are_refused(keep: int, server: FileServer) -> None:
     archive = cifar_archive(invented(SMALL_TRAIN, seed=1), invented(SMALL_TEST, seed=2))[:keep]
-    with pytest.raises(DataError, match="no complete tar or zip archive|has no file"):
+    with pytest.raises(DataError, match=r"no complete tar or zip archive|has no file"):
         obtain("vision/cifar10", served(CIFAR10, 1, server, [archive]))
 
 

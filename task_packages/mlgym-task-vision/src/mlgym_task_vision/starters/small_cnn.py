@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 # How many batches of how many images are learned from.
-STEPS = 1000  # tunable: int 100 to 5000
+STEPS = 600  # tunable: int 100 to 5000
 BATCH_SIZE = 64  # tunable: int 16 to 512
 
 # Size of the first step of gradient descent; it falls linearly to 0.
-LEARNING_RATE = 0.003  # tunable: float 0.0005 to 0.05
+LEARNING_RATE = 0.01  # tunable: float 0.0005 to 0.05
 MOMENTUM = 0.9  # tunable: float 0 to 0.99
 
 # Number of filters of the first convolution; the second has twice as many.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 # How many steps of gradient descent are taken, and how large they are.
-STEPS = 10  # tunable: int 1 to 1000
+STEPS = 100  # tunable: int 1 to 1000
 LEARNING_RATE = 0.1  # tunable: float 0.01 to 3
 
 # How strongly large weights are punished.
