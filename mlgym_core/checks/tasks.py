@@ -208,8 +208,7 @@ class TaskChecks:
         }
         if not secrets:
             return "there are none"
-        if not self._sandbox_class().isolated:
-            raise CheckSkipped("this sandbox keeps nothing from anything")
+        self._needs_isolation()
         async with self._episode() as env:
             sizes = json.dumps(sorted({size for size, _ in secrets}))
             said = await self._program(env, _PROGRAMS / "looking.py", sizes, _REPORT)
@@ -319,6 +318,7 @@ class TaskChecks:
     # ------------------------------------------------------------------------------------------ attacks
 
     async def _forgery(self) -> str:
+        self._needs_isolation()
         good = self._submission()
         expected = await self._grade(good, "test")
         package = self._spec.target.partition(".")[0]
@@ -340,6 +340,7 @@ class TaskChecks:
         return "forged results, modules, programs and clocks change nothing"
 
     async def _attack(self, attack: Attack) -> str:
+        self._needs_isolation()
         prepared = self._ready()
         async with self._episode() as env:
             if attack.dataset is not None:
@@ -376,6 +377,11 @@ class TaskChecks:
         if self._prepared is None:
             raise CheckSkipped("the task could not be prepared")
         return self._prepared
+
+    def _needs_isolation(self) -> None:
+        # What is hostile would be so to this machine.
+        if not self._sandbox_class().isolated:
+            raise CheckSkipped("this sandbox keeps nothing from anything")
 
     def _submission(self) -> Path:
         if self._baseline is None or self._baseline.dir is None:

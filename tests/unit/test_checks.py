@@ -117,8 +117,11 @@ def test_attacks_are_judged_by_what_they_earn(faulty: Host) -> None:
     assert found["looks numbers up, as if that were stopped"].outcome == "failed"
 
 
-def test_without_isolation_what_it_is_for_is_skipped(faulty: Host) -> None:
-    assert findings(faulty, "leaky", "process")["private files"].outcome == "skipped"
+def test_without_isolation_nothing_hostile_is_run(faulty: Host) -> None:
+    found = findings(faulty, "attacked", "process")
+    skipped = {name for name, finding in found.items() if finding.outcome == "skipped"}
+    assert skipped == {"private files", "forgery", *(name for name in found if name.startswith("attack: "))}
+    assert len(skipped) == 6
 
 
 # --------------------------------------------------------------------------------------- the command line
