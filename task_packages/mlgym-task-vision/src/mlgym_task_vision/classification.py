@@ -41,8 +41,9 @@ _ATTACKS = Path(__file__).parent / "attacks"
 _DESCRIPTION = """\
 # {title}
 
-Classify images: {shows} Train a model on the training images and predict the labels of the test images. The more of
-them are right, the better your score.
+Classify images: {shows}
+Train a model on the training images and predict the labels of the test images. The more of them are right, the better
+your score.
 
 ## The data
 
@@ -54,8 +55,9 @@ them are right, the better your score.
 | validation | `validation_images.npy` | `validation.csv`: `id,label` | {validation:,} |
 | test | `test_images.npy` | `test.csv`: `id`; you predict the labels | {test:,} |
 
-The images are NumPy arrays of unsigned bytes of shape {array_shape}: {axes}. {values} Row k of a CSV file
-(counted from 0, the header left out) is image k of the array. Images and ids are in random order.
+The images are NumPy arrays of unsigned bytes of shape {array_shape}: {axes}.
+{values}
+Row k of a CSV file (counted from 0, the header left out) is image k of the array. Images and ids are in random order.
 
 A label is a whole number:
 
@@ -86,7 +88,7 @@ baseline's is {baseline}**.
 
 - {packages} are installed, with what they need, and nothing else. There is no network.
 - Your processes may use {memory_gib} GiB of memory together.
-- A graphics processor is there only if the machine lends you one; the baseline takes {baseline_time}.
+- Do not count on a graphics processor. The baseline takes {baseline_time}.
 
 ## How to work
 
