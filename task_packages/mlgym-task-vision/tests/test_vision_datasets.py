@@ -64,7 +64,7 @@ def png(pixels: bytes, part: Part) -> bytes:
 
     height, width, *colours = part.image_shape
     file = io.BytesIO()
-    Image.frombytes("RGB" if colours else "L", (width, height), pixels).save(file, "PNG")
+    Image.frombytes("RGB" if colours else "L", (width, height), pixels).save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 

@@ -112,6 +112,7 @@ _VARIANTS = {
                 baseline_source=f"{PAPER}; the starter earns 0.783 with its own seed, 0.776 to 0.787 with others",
                 reference=0.945,
                 reference_source=_PUBLISHED,
+                # Five seeds earned 0.776 to 0.787.
                 band=(0.765, 0.80),
                 # The best published result is 0.969 (M. S. Tanveer et al.: Fine-Tuning DARTS for Image Classification,
                 # 2020); shirts, pullovers and coats of 28 by 28 grey pixels cannot be told apart much better.
@@ -132,18 +133,19 @@ _VARIANTS = {
         sizes={"train": 10_000, "validation": 2_000, "test": 5_000},
         anchors={
             "validation": Anchors(
-                baseline=0.78,
+                baseline=0.772,
                 baseline_source=_MEASURED,
                 reference=0.92,
                 reference_source=_MEASURED_REFERENCE,
-                band=(0.76, 0.81),
+                band=(0.755, 0.81),
             ),
             "test": Anchors(
-                baseline=0.78,
+                baseline=0.775,
                 baseline_source=_MEASURED,
                 reference=0.92,
                 reference_source=_MEASURED_REFERENCE,
-                band=(0.76, 0.81),
+                # Six seeds earned 0.772 to 0.792.
+                band=(0.755, 0.81),
                 # Better than anything published for six times as many training images (see above).
                 implausible=0.97,
             ),
