@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import tarfile
 import urllib.request
 import zipfile
@@ -376,6 +377,7 @@ def test_the_test_images_are_the_same_from_all_sources(tmp_path: Path) -> None:
         lambda document: "{}",
         lambda document: '{"examples": 3}',
         lambda document: '{"examples": [3]}',
+        lambda document: re.sub(r'"target_scores": \{[^}]*\}', '"target_scores": []', document, count=1),
         lambda document: document.replace("iVBOR", "iVBOX", 1),
         lambda document: document.replace("iVBOR", "!!!!!", 1),
         lambda document: document.replace(": 1", ": 0", 1),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -66,7 +65,7 @@ def _from_json(text: bytes) -> Iterator[LabelledImage]:
         examples = json.loads(text)["examples"]
         for example in examples:
             yield read_png(base64.b64decode(example["input"], validate=True), TEST), _label(example["target_scores"])
-    except (ValueError, TypeError, KeyError, RecursionError, binascii.Error) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(f"{_JSON_MEMBER} is not what it was ({error!r}).") from None
 
 
