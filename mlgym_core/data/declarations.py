@@ -151,11 +151,16 @@ class Download:
         host: Whose they are, for people, such as `Hugging Face`.
         remote: The files.
         decode: Makes the content of them.
+        modules: Modules that `decode` imports and that may be missing, as they come with an optional extra. Nothing is
+            downloaded in vain without them.
+        remedy: Sentence that says how to get the modules.
     """
 
     host: str
     remote: tuple[RemoteFile, ...]
     decode: Decoder
+    modules: tuple[str, ...] = ()
+    remedy: str = ""
 
     @property
     def files(self) -> tuple[str, ...]:

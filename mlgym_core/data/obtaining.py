@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -257,6 +258,7 @@ def _mirrored(store: DatasetStore, mirror: str, source: Source) -> _Fetch:
     def fetch(notify: Notify) -> Iterator[Sequence[Path]]:
         if is_offline() and mirror.startswith(("https://", "http://")):
             raise DataError("MLGYM_OFFLINE forbids to fetch it")
+        _check_modules(source)
         base = f"{mirror.rstrip('/')}/{store.task_id}/{store.dataset.name}"
         yield [
             copy_or_download(f"{base}/{name}", name, store.downloads, notify, max_bytes=_MIRRORED_BYTES)
@@ -264,6 +266,14 @@ def _mirrored(store: DatasetStore, mirror: str, source: Source) -> _Fetch:
         ]
 
     return fetch
+
+
+def _check_modules(source: Source) -> None:
+    """Make sure that what the source's `decode` imports is there."""
+    if isinstance(source, Download):
+        missing = [name for name in source.modules if importlib.util.find_spec(name) is None]
+        if missing:
+            raise DataError(f"reading it needs the Python package {missing[0]}. {source.remedy}".strip())
 
 
 def _user_files(source: UserFiles) -> _Fetch:
@@ -280,6 +290,7 @@ def _downloaded(store: DatasetStore, source: Download) -> _Fetch:
     def fetch(notify: Notify) -> Iterator[Sequence[Path]]:
         if is_offline():
             raise DataError("MLGYM_OFFLINE forbids to fetch it")
+        _check_modules(source)
         yield [download(remote, store.downloads, notify) for remote in source.remote]
 
     return fetch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -67,6 +68,17 @@ def contents(cache: Path) -> list[str]:
 
 
 # -------------------------------------------------------------------------------------- order of sources
+
+
+def test_nothing_is_downloaded_that_could_not_be_read(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = dataclasses.replace(web(server.url), modules=("no_such_module",), remedy="Install it.")
+    with pytest.raises(DataError, match=r"The publisher: reading it needs the Python package no_such_module. Install"):
+        obtain(TASK, dataset(source))
+    monkeypatch.setenv("MLGYM_DATA_MIRROR", server.url)
+    with pytest.raises(DataError, match=r"mirror .*: reading it needs the Python package no_such_module"):
+        obtain(TASK, dataset(source))
+    assert server.requests == []
+    assert obtain(TASK, dataset(source, web(server.url))).source == "The publisher"
 
 
 def test_what_is_here_comes_first_then_the_mirror_then_the_publisher(

@@ -1,0 +1,1 @@
+"""Image classification, from handwritten digits to CIFAR-10, as tasks of mlgym."""
