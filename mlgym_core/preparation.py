@@ -19,6 +19,7 @@ from mlgym_core.interfaces import Preparation, Task
 from mlgym_core.locking import exclusive_lock
 from mlgym_core.sandbox.disk import disk_bytes
 from mlgym_core.sandbox.environments import packages_for
+from mlgym_core.seeds import grading_key
 from mlgym_core.settings import cache_dir
 from mlgym_core.specs import TaskSpec
 
@@ -80,7 +81,9 @@ def prepare_task(
         raise UsageError(f"Task {task_id!r} has no variant {chosen!r}. It has: {', '.join(spec.variants)}.")
     task = host.tasks.load(task_id)(chosen)
     package = _package_of(spec)
-    identity = f"{spec.id} {spec.version} {chosen} {_content_hash((package,))}"
+    # The splits, and instances that are generated, depend on the key; its hash tells nothing of it.
+    key = hashlib.sha256(grading_key()).hexdigest()
+    identity = f"{spec.id} {spec.version} {chosen} {_content_hash((package,))} {key}"
     name = f"{slug(spec.id)}-{slug(chosen)}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
     folder = cache_dir() / "prepared" / name
     if not folder.is_dir():
