@@ -18,7 +18,7 @@ from typing import Any
 
 from mlgym_task_algorithms.instances import draw_instances
 from mlgym_task_algorithms.solver import MOST_DECISIONS, Instance, Outcome, solve
-from mlgym_task_algorithms.three_sat import FUNCTION, LARGE, TASK
+from mlgym_task_algorithms.three_sat import FUNCTION, TASK, satisfiable_share
 
 Heuristic = Callable[[list[list[int]], dict[int, bool], dict[int, int], list[int], list[list[int]]], Any]
 
@@ -35,7 +35,7 @@ class Measurement:
         decisions: Mean over the instances.
         seconds: For all of them, in this process.
         solved: Share of the instances.
-        share: Decisions on large satisfiable instances for each on large unsatisfiable ones.
+        share: See `satisfiable_share`.
     """
 
     decisions: float
@@ -60,15 +60,11 @@ def measure(heuristic: Heuristic, instances: Sequence[Instance]) -> Measurement:
     started = time.perf_counter()
     outcomes = [outcome(instance) for instance in instances]
     seconds = time.perf_counter() - started
-    large = {True: 0, False: 0}
-    for instance, ended in zip(instances, outcomes, strict=True):
-        if instance.variables >= LARGE:
-            large[instance.satisfiable] += ended.decisions
     return Measurement(
         decisions=sum(ended.decisions for ended in outcomes) / len(outcomes),
         seconds=seconds,
         solved=sum(ended.satisfiable is not None for ended in outcomes) / len(outcomes),
-        share=large[True] / large[False],
+        share=satisfiable_share(zip(instances, outcomes, strict=True)),
     )
 
 

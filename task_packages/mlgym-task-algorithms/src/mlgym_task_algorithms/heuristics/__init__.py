@@ -1,1 +1,1 @@
-"""Heuristics of our own, each a complete submission. The ends of the scale are measured on them; no agent sees them."""
+"""Heuristics of our own, written like submissions. The ends of the scale are measured on them; no agent sees them."""
