@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from mlgym_core.interfaces import (
         Agent as Agent,
         Anchors as Anchors,
+        Attack as Attack,
         EpisodeEvent as EpisodeEvent,
         Executor as Executor,
         Grading as Grading,
@@ -138,7 +139,7 @@ _NAMES = {
     "mlgym_core.hookspecs": ("API_VERSION hookimpl"),
     "mlgym_core.host": ("Host default_host"),
     "mlgym_core.interfaces": (
-        "Agent Anchors EpisodeEvent Executor Grading Kept Metric Model ModelReply Mount Preparation Sandbox "
+        "Agent Anchors Attack EpisodeEvent Executor Grading Kept Metric Model ModelReply Mount Preparation Sandbox "
         "SandboxLayout SandboxProcess SubmissionFile SubmittedProgram Task Tool ToolContext ToolResult"
     ),
     "mlgym_core.limits": ("Limits"),

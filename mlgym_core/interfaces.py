@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from mlgym_core.data.declarations import Dataset
@@ -151,7 +151,6 @@ class Grading(abc.ABC):
     protocol: Protocol
     seed: int
 
-    @abc.abstractmethod
     def flag(self, name: str) -> None:
         """Have the result say something that its readers must know, such as `memorised_answers`.
 
@@ -178,6 +177,25 @@ class Grading(abc.ABC):
             InvalidSubmission: if the file cannot be loaded.
             GraderError: if the task started more programs than its `submission_processes`.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """A way of trying to win a task without doing the work. `mlgym check` tries it in a real episode.
+
+    Attributes:
+        name: What it does, as the end of a sentence: "joins the public copy by the order of its rows".
+        program: Path of a Python program that is run in the workspace, with the packages that agents have.
+        dataset: Name of a dataset of the task, whose content lies in the folder `public_copy` of the workspace
+            meanwhile, as if the agent had brought it.
+        outcome: `stopped`: it earns no more than the baseline. `flagged`: it may earn anything, since nothing can stop
+            it, and the result carries a flag that no honest result carries.
+    """
+
+    name: str
+    program: Path
+    dataset: str | None = None
+    outcome: Literal["stopped", "flagged"] = "stopped"
 
 
 class Task(abc.ABC):
@@ -235,6 +253,10 @@ class Task(abc.ABC):
         Raises:
             InvalidSubmission: with a reason for the agent, if it cannot be graded.
         """
+
+    def attacks(self) -> Sequence[Attack]:
+        """Return attacks on this task in particular, besides those that `mlgym check` tries on every task."""
+        return ()
 
     def contamination(self) -> str:
         """Return what is known of the answers being public in the world, for `mlgym info`."""
@@ -593,6 +615,7 @@ class EpisodeEvent:
 __all__ = [
     "Agent",
     "Anchors",
+    "Attack",
     "EpisodeEvent",
     "Executor",
     "Grading",

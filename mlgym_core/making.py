@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict, TypeVar, Unpack
@@ -20,6 +21,8 @@ from mlgym_core.toolbox import load_tools
 from mlgym_core.types import PROTOCOLS, REWARD_SCHEMES, Protocol, RewardScheme
 
 Choice = TypeVar("Choice", bound=str)
+
+_log = logging.getLogger("mlgym")
 
 
 class EnvOptions(TypedDict, total=False):
@@ -86,7 +89,7 @@ async def make_env(
     )
     needs = needs_of(host.tasks.spec(task))
     sandbox_name, sandbox_class = choose_sandbox(host, options.get("sandbox", "auto"), needs)
-    prepared = await asyncio.to_thread(prepare_task, host, task, options.get("variant"))
+    prepared = await asyncio.to_thread(prepare_task, host, task, options.get("variant"), _log.info)
     runs_dir = options.get("runs_dir")
     if run_folder is None and runs_dir is not None:
         run_folder = new_run_folder(runs_dir, "make")

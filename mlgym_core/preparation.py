@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import tempfile
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
+from mlgym_core.data.obtaining import named_dataset, obtain
+from mlgym_core.data.store import DatasetStore
 from mlgym_core.errors import MlgymError, PluginError, UsageError
 from mlgym_core.host import Host
 from mlgym_core.ids import slug
@@ -19,6 +22,7 @@ from mlgym_core.interfaces import Preparation, Task
 from mlgym_core.locking import exclusive_lock
 from mlgym_core.sandbox.disk import disk_bytes
 from mlgym_core.sandbox.environments import packages_for
+from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
 from mlgym_core.seeds import grading_key
 from mlgym_core.settings import cache_dir
 from mlgym_core.specs import TaskSpec
@@ -81,13 +85,10 @@ def prepare_task(
         raise UsageError(f"Task {task_id!r} has no variant {chosen!r}. It has: {', '.join(spec.variants)}.")
     task = host.tasks.load(task_id)(chosen)
     package = _package_of(spec)
-    # The splits, and instances that are generated, depend on the key; its hash tells nothing of it.
-    key = hashlib.sha256(grading_key()).hexdigest()
-    identity = f"{spec.id} {spec.version} {chosen} {_content_hash((package,))} {key}"
-    name = f"{slug(spec.id)}-{slug(chosen)}-{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
-    folder = cache_dir() / "prepared" / name
+    folder = _folder(task, spec, package)
     if not folder.is_dir():
         _prepare(task, spec, folder, notify)
+        folder = _folder(task, spec, package)
     public, private = folder / "public", folder / "private"
     return PreparedTask(
         spec=spec,
@@ -102,6 +103,16 @@ def prepare_task(
         grader_packages=packages_for(spec.grader_requirements, notify),
         dockerfile=_dockerfile_of(spec, package),
     )
+
+
+def _folder(task: Task, spec: TaskSpec, package: Path) -> Path:
+    """Return where the prepared files lie, by all that they depend on."""
+    trusted = [
+        DatasetStore(spec.id, dataset).expected_hash() for dataset in task.datasets if dataset.content_hash is None
+    ]
+    parts = [spec.id, spec.version, task.variant, _content_hash((package,)), grading_key().hex(), trusted]
+    digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+    return cache_dir() / "prepared" / f"{slug(spec.id)}-{slug(task.variant)}-{digest}"
 
 
 @cache
@@ -121,29 +132,54 @@ def _dockerfile_of(spec: TaskSpec, package: Path) -> Path | None:
 def _prepare(task: Task, spec: TaskSpec, folder: Path, notify: Callable[[str], None]) -> None:
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with exclusive_lock(folder.with_name(f"{folder.name}.lock")):
-        if folder.is_dir():
+        if _folder(task, spec, _package_of(spec)).is_dir():
             return
         notify(f"Preparing {spec.id} (once) …")
         # `mkdtemp` makes folders that only their owner can enter; the rename keeps that.
         partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
         try:
-            public, private = partial / "public", partial / "private"
-            public.mkdir()
-            private.mkdir()
-            try:
-                task.prepare(Preparation(public, private))
-            except MlgymError:
-                raise
-            except Exception as error:
-                raise PluginError(f"Task {spec.id!r} could not be prepared: {error!r}.") from error
-            for path in public.rglob("*"):
-                # They may show through in workspaces, where they are the agent's.
-                if not path.is_symlink():
-                    path.chmod(0o755 if path.is_dir() else 0o644)
-            (partial / "hash").write_text(_content_hash((public, private)))
-            partial.rename(folder)
+            (partial / "hash").write_text(_write_files(task, spec, partial, notify))
+            # Data that were trusted at first use have their hash in the name from now on.
+            final = _folder(task, spec, _package_of(spec))
+            if not final.is_dir():
+                partial.rename(final)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_files(task: Task, spec: TaskSpec, folder: Path, notify: Callable[[str], None]) -> str:
+    """Write a task's public and private files into a folder, and return the hash of both."""
+    public, private = folder / "public", folder / "private"
+    public.mkdir()
+    private.mkdir()
+
+    def dataset(name: str) -> Path:
+        return obtain(spec.id, named_dataset(spec.id, task.datasets, name), notify).path
+
+    try:
+        task.prepare(Preparation(public, private, dataset))
+    except MlgymError:
+        raise
+    except Exception as error:
+        raise PluginError(f"Task {spec.id!r} could not be prepared: {error!r}.") from error
+    for path in public.rglob("*"):
+        # They may show through in workspaces, where they are the agent's.
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    return _content_hash((public, private))
+
+
+def hash_of_new_preparation(prepared: PreparedTask) -> str:
+    """Prepare a task once more, into a folder that is not kept, and return the hash of its files.
+
+    Raises:
+        MlgymError: if the preparation fails.
+    """
+    folder = scratch_folder("preparation")
+    try:
+        return _write_files(prepared.task, prepared.spec, folder, lambda _: None)
+    finally:
+        remove_scratch(folder)
 
 
 def _package_of(spec: TaskSpec) -> Path:

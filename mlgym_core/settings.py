@@ -37,6 +37,11 @@ def is_offline() -> bool:
     return os.environ.get("MLGYM_OFFLINE", "").lower() not in ("", "0", "false", "no")
 
 
+def data_mirror() -> str | None:
+    """Return `MLGYM_DATA_MIRROR`: a folder, or a file, http or https URL, that has datasets' files; None if not set."""
+    return os.environ.get("MLGYM_DATA_MIRROR") or None
+
+
 def names_from_environment(variable: str) -> frozenset[str] | None:
     """Return the comma-separated names in an environment variable, or None if it is not set."""
     value = os.environ.get(variable)

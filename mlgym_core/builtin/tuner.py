@@ -1,6 +1,7 @@
 """The agent that tunes: a search over the parameters that a starter declares.
 
-It knows nothing of any task. A submission file declares a parameter in one line,
+It knows nothing of any task. A submission file, or the script that writes the submission, declares a parameter in one
+line,
 
     LEARNING_RATE = 0.1  # tunable: float 0.001 to 1
 
@@ -15,6 +16,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from mlgym_core.builtin.baseline import run_script
 from mlgym_core.env import AsyncEnv
 from mlgym_core.errors import UsageError
 from mlgym_core.interfaces import Agent
@@ -137,16 +139,15 @@ class TunerAgent(Agent):
             spent += 1
             if score is not None and (best is None or _is_better(score, best, env.task.direction)):
                 best, best_values = score, values
-        if not env.is_over:
-            await self._write(env, sources, parameters, best_values)
+        await self._make_submission(env, sources, parameters, best_values)
         if not env.is_over:
             await env.step({"tool": "submit"})
 
     async def _read(self, env: AsyncEnv) -> tuple[dict[str, str], dict[str, tuple[str, Parameter]]]:
-        """Return the submission files that declare parameters, and the parameters with their files."""
+        """Return the files that declare parameters, and the parameters with their files."""
         sources: dict[str, str] = {}
         parameters: dict[str, tuple[str, Parameter]] = {}
-        for path in env.task.submission_files:
+        for path in self._paths(env):
             observation, *_ = await env.step({"tool": "read_file", "arguments": {"path": path, "lines": 100_000}})
             found = [] if observation.error or observation.truncated else declared_parameters(observation.text)
             if found:
@@ -154,10 +155,14 @@ class TunerAgent(Agent):
                 parameters |= {parameter.name: (path, parameter) for parameter in found}
         return sources, parameters
 
+    @staticmethod
+    def _paths(env: AsyncEnv) -> tuple[str, ...]:
+        script = env.task.baseline_script
+        return env.task.submission_files if script is None else (*env.task.submission_files, script)
+
     def _may_go_on(self, env: AsyncEnv, spent: int) -> bool:
         """Whether another trial can be made and the best still be written and submitted."""
-        files = len(env.task.submission_files)
-        enough_steps = env.observation.steps_left >= 2 * files + 2
+        enough_steps = env.observation.steps_left >= 2 * len(self._paths(env)) + 4
         within_own_limit = self._validations is None or spent < self._validations
         return enough_steps and within_own_limit and env.validations_left != 0
 
@@ -181,23 +186,25 @@ class TunerAgent(Agent):
         parameters: dict[str, tuple[str, Parameter]],
         values: dict[str, str],
     ) -> float | None:
-        """Validate the files with these values and return the score, or None if there is none."""
-        if values:
-            await self._write(env, sources, parameters, values)
+        """Validate what comes of these values and return the score, or None if there is none."""
+        await self._make_submission(env, sources, parameters, values)
         if env.is_over:
             return None
         observation, *_ = await env.step({"tool": "validate"})
         return observation.score.value if observation.score is not None else None
 
     @staticmethod
-    async def _write(
+    async def _make_submission(
         env: AsyncEnv, sources: dict[str, str], parameters: dict[str, tuple[str, Parameter]], values: dict[str, str]
     ) -> None:
+        """Write the files with these values, those of the starter if there are none, and run the task's script."""
         for path, source in sources.items():
             own = {name: value for name, value in values.items() if parameters[name][0] == path}
             arguments = {"path": path, "content": with_values(source, own)}
-            if not env.is_over:
+            if own and not env.is_over:
                 await env.step({"tool": "write_file", "arguments": arguments})
+        if env.task.baseline_script is not None and not env.is_over:
+            await env.step(run_script(env.task.baseline_script))
 
 
 @dataclass(frozen=True)

@@ -35,14 +35,21 @@ def info_command(context: click.Context, task: str, variant: str | None, as_json
     click.echo(f"  variants        {', '.join(facts['variants'])}")
     for metric in facts["metrics"]:
         primary = "  (primary)" if metric["primary"] else ""
+        if metric["name"] == facts["paper_metric"] and not primary:
+            primary = "  (primary under protocol paper)"
         click.echo(f"  metric          {metric['name']}, {metric['direction']}{primary}")
     for split, anchors in facts["anchors"].items():
         reference = "none" if anchors["reference"] is None else f"{anchors['reference']:.6g}"
         click.echo(f"  {split:<15} baseline {anchors['baseline']:.6g}, reference {reference}")
     anchors = facts["anchors"]["test"]
+    band = "not yet run" if anchors["band"] is None else "{:g} to {:g}".format(*anchors["band"])
+    click.echo(f"  baseline runs   {band}")
     for name in ("baseline", "reference"):
         if anchors[f"{name}_source"]:
             click.echo(f"  {name:<15} {anchors[f'{name}_source']}")
+    for dataset in facts["datasets"]:
+        click.echo(f"  data            {dataset['name']}: {dataset['summary']}; {dataset['license']}")
+        click.echo(f"                  {dataset['origin']}; {dataset['citation']}")
     for file in facts["submission_files"]:
         need = "required" if file["required"] else "optional"
         click.echo(f"  submission      {file['path']} ({need}, up to {file['max_bytes']:,} bytes)")
@@ -53,7 +60,8 @@ def info_command(context: click.Context, task: str, variant: str | None, as_json
     click.echo(
         f"  grading         at most {facts['grading_seconds']:g} s; invalid submissions return {facts['floor']:g}"
     )
-    click.echo(f"  contamination   {facts['contamination'] or 'nothing known'}")
+    public = "The test split's answers are public. " if facts["answers_public"] else ""
+    click.echo(f"  contamination   {public}{facts['contamination'] or ('' if public else 'nothing known')}".rstrip())
     click.echo(f"\nWhat agents are told:\n\n{facts['description'].strip()}")
 
 
@@ -76,6 +84,8 @@ def _facts(host: Host, task_id: str, variant: str | None) -> dict[str, Any]:
         "variant": chosen,
         "description": task.description(),
         "anchors": {split: asdict(task.anchors(split)) for split in get_args(Split)},
+        "paper_metric": spec.primary_metric_under("paper").name,
+        "paper_anchors": {split: asdict(task.paper_anchors(split)) for split in get_args(Split)},
         "submission_files": [asdict(file) for file in task.submission_files()],
         "requirements": list(spec.requirements),
         "grader_requirements": list(spec.grader_requirements),
@@ -83,5 +93,11 @@ def _facts(host: Host, task_id: str, variant: str | None) -> dict[str, Any]:
         "resources": None if spec.resources is None else asdict(spec.resources),
         "grading_seconds": task.grading_seconds,
         "floor": task.floor,
+        "baseline_script": task.baseline_script,
+        "datasets": [
+            {key: getattr(dataset, key) for key in ("name", "summary", "license", "origin", "citation")}
+            for dataset in task.datasets
+        ],
+        "answers_public": task.answers_public,
         "contamination": task.contamination(),
     }

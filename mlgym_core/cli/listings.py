@@ -54,7 +54,8 @@ def _suite(entry: Entry[Any]) -> Row:
     return _base(entry) | {"tasks": list(entry.spec.tasks)}
 
 
-def _print_table(rows: Sequence[Sequence[str]]) -> None:
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of equally many cells in columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -79,7 +80,7 @@ def _listing(kind: str, plural: str, row: Callable[[Entry[Any]], Row], hint: str
             click.echo(json.dumps([row(entry) for entry in entries]))
         elif entries:
             shown = [(entry.spec.id, entry.spec.summary, f"{entry.distribution} {entry.version}") for entry in entries]
-            _print_table([("ID", "SUMMARY", "FROM"), *shown])
+            print_table([("ID", "SUMMARY", "FROM"), *shown])
         else:
             click.echo(f"No {plural} are installed. {hint}")
         for entry in entries:
@@ -131,7 +132,7 @@ def plugins_command(context: click.Context, as_json: bool) -> None:
         click.echo(json.dumps({"loaded": loaded, "failed": [asdict(failure) for failure in host.failures]}))
         return
     rows = [(plugin.name, f"{plugin.distribution} {plugin.version}", str(len(plugin.specs))) for plugin in host.plugins]
-    _print_table([("PLUGIN", "FROM", "REGISTERED"), *rows])
+    print_table([("PLUGIN", "FROM", "REGISTERED"), *rows])
     for failure in host.failures:
         origin = f"{failure.name} ({failure.distribution} {failure.version})"
         click.echo(f"FAILED  {origin} at stage {failure.stage}: {failure.error}")

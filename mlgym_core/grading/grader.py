@@ -18,7 +18,7 @@ from mlgym_core.rewards import normalize
 from mlgym_core.sandbox.pipes import content_file, read_to_end
 from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
 from mlgym_core.seeds import derive_seed
-from mlgym_core.specs import Resources
+from mlgym_core.specs import Direction, Resources
 from mlgym_core.types import Protocol, Score, Split
 
 _CORE = Path(__file__).resolve().parents[1]
@@ -72,10 +72,8 @@ async def grade_submission(
         raise GraderError(f"The grader of {prepared.spec.id!r} did not report its primary metric {metric.name!r}.")
     value = metrics.get(metric.name)
     flags = list(outcome.get("flags", ()))
-    if value is not None and anchors.implausible is not None:
-        excess = value - anchors.implausible if metric.direction == "maximize" else anchors.implausible - value
-        if excess >= 0:
-            flags.append("implausible_score")
+    if value is not None and is_implausible(value, anchors.implausible, metric.direction):
+        flags.append("implausible_score")
     return Score(
         task=prepared.spec.id,
         variant=prepared.variant,
@@ -92,6 +90,13 @@ async def grade_submission(
         reference=anchors.reference,
         flags=tuple(dict.fromkeys(flags)),
     )
+
+
+def is_implausible(value: float, limit: float | None, direction: Direction) -> bool:
+    """Return whether a value is at least as good as the one that honest work cannot reach."""
+    if limit is None:
+        return False
+    return value >= limit if direction == "maximize" else value <= limit
 
 
 async def _outcome(
@@ -253,4 +258,4 @@ def _grader_layout(prepared: PreparedTask, submission: Path, wires: Path) -> San
     )
 
 
-__all__ = ["GradingOrder", "grade_submission"]
+__all__ = ["GradingOrder", "grade_submission", "is_implausible"]

@@ -121,7 +121,7 @@ def _install(requirements: list[str], target: Path) -> None:
     )
 
 
-def _pip_settings() -> Iterator[tuple[str, str]]:
+def pip_settings() -> Iterator[tuple[str, str]]:
     """Yield what pip is configured with, in files and by environment variables: an option's name, and a value of it."""
     listing = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
@@ -135,7 +135,7 @@ def _pip_settings() -> Iterator[tuple[str, str]]:
 def _pip_sources() -> list[str]:
     """Return uv's options for the indexes and folders that pip is configured with, which uv itself does not read."""
     options = []
-    for name, source in _pip_settings():
+    for name, source in pip_settings():
         if name in ("index-url", "extra-index-url", "find-links", "constraint") and (
             not source.startswith(("file:", "/")) or Path(source.removeprefix("file://")).exists()
         ):
@@ -160,7 +160,7 @@ def pip_variables(home: str, *, network: bool) -> Mapping[str, str]:
     for option, variable in (("index-url", "PIP_INDEX_URL"), ("extra-index-url", "PIP_EXTRA_INDEX_URL")):
         urls = [
             value
-            for name, value in _pip_settings()
+            for name, value in pip_settings()
             if name == option and urlsplit(value).scheme in ("http", "https") and "@" not in urlsplit(value).netloc
         ]
         if urls:

@@ -301,7 +301,9 @@ def test_grade_outside_an_episode(mlgym: CommandLine) -> None:
     done = mlgym("grade", "examples/number", str(folder), "--json")
     assert done.returncode == 0, done.stderr
     score = json.loads(done.stdout)
-    keys = "task variant split protocol valid reason metrics primary value direction normalized baseline reference"
+    keys = (
+        "task variant split protocol valid reason metrics primary value direction normalized baseline reference flags"
+    )
     assert set(score) == set(keys.split())
     assert score["value"] == 0.75
     assert (

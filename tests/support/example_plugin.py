@@ -39,5 +39,15 @@ class ExamplePlugin:
         yield TaskSpec("examples/network", "example_tasks:Number", "With a network", metrics=metrics, network=True)
         yield TaskSpec("examples/large", "example_tasks:Large", "With 20 MB of public files", metrics=metrics)
         yield TaskSpec(
+            "examples/lines", "example_data:Lines", "Made of data", metrics=metrics, variants=("full", "trusted")
+        )
+        yield TaskSpec(
+            "examples/scripted",
+            "example_tasks:Scripted",
+            "With a script",
+            metrics=(TaskMetric("value"), TaskMetric("cost", "minimize")),
+            paper_metric="cost",
+        )
+        yield TaskSpec(
             "examples/small", "example_tasks:Number", "Number with little of all", metrics=metrics, resources=small
         )

@@ -160,3 +160,29 @@ class Careless(Calls):
         program = grading.program("program.py")
         program.keep("one", 1)
         return {"value": float(program.call("f", Kept("another")))}
+
+
+class Scripted(Number):
+    """Its starter is a script that writes the submission; its scores have a limit and another metric in the paper."""
+
+    baseline_script = "make answer.py"
+    answers_public = True
+
+    def anchors(self, split: str) -> Anchors:
+        return Anchors(baseline=0.25, reference=1.0, implausible=5.0)
+
+    def paper_anchors(self, split: str) -> Anchors:
+        return Anchors(baseline=40.0, reference=20.0)
+
+    def prepare(self, preparation: Preparation) -> None:
+        super().prepare(preparation)
+        (preparation.public / "answer.txt").unlink()
+        script = "NUMBER = 0.25  # tunable: float 0 to 2\nopen('answer.txt', 'w').write(str(NUMBER))\n"
+        (preparation.public / "make answer.py").write_text(script)
+
+    def grade(self, grading: Grading) -> Mapping[str, float]:
+        metrics = super().grade(grading)
+        if metrics["value"] > 3:
+            grading.flag("large")
+            grading.flag("large")
+        return {**metrics, "cost": 30.0}

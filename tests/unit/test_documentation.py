@@ -114,6 +114,14 @@ def test_the_plugin_of_the_hooks_page_works() -> None:
     assert host.suites.spec("my-games").tasks == ("games/blotto",)
 
 
+def test_the_task_of_the_data_page_can_be_defined() -> None:
+    task, grade, attacks = python_blocks(ROOT / "docs" / "data.md")
+    namespace: dict[str, object] = {}
+    for source in (task, grade, attacks):
+        exec(compile(source, "data.md", "exec"), namespace)
+    assert [attack.outcome for attack in namespace["ATTACKS"]] == ["stopped", "flagged"]  # type: ignore[attr-defined]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "docs" / "tutorial.md"], ids=lambda path: path.name)
 def test_the_examples_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,33 +7,19 @@ import os
 import subprocess
 import sys
 import threading
-import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
+from example_wheel import NAME, make_wheel
 
 from mlgym_core import Env, make
 from mlgym_core.errors import InfrastructureError
 from mlgym_core.sandbox.bwrap import BwrapSandbox
 from mlgym_core.sandbox.environments import packages_for, pip_variables
 
-NAME = "mlgym_example_of_a_wheel"
 needs_bwrap = pytest.mark.skipif(BwrapSandbox.unavailable_reason() is not None, reason="bwrap does not work here")
-
-
-def make_wheel(folder: Path, version: str) -> Path:
-    """Write the smallest wheel there is: one module that knows its version."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{NAME}-{version}-py3-none-any.whl"
-    information = f"{NAME}-{version}.dist-info"
-    with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr(f"{NAME}.py", f"VERSION = {version!r}\n")
-        wheel.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {NAME}\nVersion: {version}\n")
-        wheel.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{information}/RECORD", "")
-    return path
 
 
 @pytest.fixture

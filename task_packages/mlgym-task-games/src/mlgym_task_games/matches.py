@@ -15,6 +15,8 @@ MATCHES = 10_000
 ROUNDS = 10
 SUBMISSION = "strategy.py"
 FUNCTION = "row_strategy"
+NOISE = 0.03
+"""By how much a mean payoff per round may differ from what is expected, several standard errors in each game."""
 CALL_SECONDS = 1.0
 TOTAL_SECONDS = 300.0
 """Well below the time after which a grader counts as hung, so that a slow strategy is told that it is slow."""
@@ -170,6 +172,9 @@ class MatchGame(Task, Generic[Move]):
             baseline_source=f"the starter's payoff in {PAPER}",
             reference=self.reference,
             reference_source=self.reference_source,
+            band=(self.baseline - NOISE, self.baseline + NOISE),
+            # It is the optimum: nothing but luck can exceed it.
+            implausible=self.reference + NOISE,
         )
 
     def prepare(self, preparation: Preparation) -> None:
