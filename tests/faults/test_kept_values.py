@@ -10,7 +10,7 @@ from mlgym_core import Score, make
 
 HONEST = """
 def f(first, number, second):
-    return [first, number, second]
+    return [list(first), number, second]
 """
 
 

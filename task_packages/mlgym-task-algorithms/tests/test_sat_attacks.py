@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from mlgym_core import EpisodeResult, Score, default_host, make
+from mlgym_core import Attack as TaskAttack, EpisodeResult, Score, default_host, make
 from mlgym_core.grading.grader import GradingOrder, grade_submission
 from mlgym_core.preparation import PreparedTask, prepare_task
 from mlgym_core.runner import Run, RunPlan
@@ -27,8 +28,9 @@ from mlgym_core.types import Protocol
 from mlgym_task_algorithms.derivations import HEURISTICS, load, measure
 from mlgym_task_algorithms.instances import draw_instances, write_instances
 from mlgym_task_algorithms.solver import Instance
-from mlgym_task_algorithms.three_sat import TASK
+from mlgym_task_algorithms.three_sat import TASK, ThreeSat
 
+PACKAGE = HEURISTICS.parent
 NAIVE_GRADER = Path(__file__).with_name("naive_sat_grader.py")
 HONEST = (HEURISTICS / "weighted_clauses.py").read_text(encoding="utf-8")
 HONEST_FUNCTION = HONEST.replace("def heuristic_fn(", "def honest(")
@@ -354,12 +356,39 @@ def test_a_grading_leaves_nothing_for_the_next(rig: Rig, submission: Path) -> No
     assert [(score.valid, score.value) for score in scores] == [(True, rig.honest)] * 2
 
 
-def test_who_solves_by_himself_is_flagged(rig: Rig, submission: Path) -> None:
-    lines = (HEURISTICS / "own_solver.py").read_text(encoding="utf-8").splitlines()
+@pytest.mark.parametrize("attack", ThreeSat().attacks(), ids=lambda attack: attack.name.replace(" ", "-"))
+def test_what_mlgym_check_tries(attack: TaskAttack, rig: Rig, submission: Path, tmp_path: Path) -> None:
+    public = rig.prepared.public
+    shutil.copytree(public, submission, dirs_exist_ok=True)
+    subprocess.run([sys.executable, str(attack.program)], cwd=submission, check=True)
+    assert (submission / "heuristic.py").read_bytes() != (public / "heuristic.py").read_bytes()
+    solvable = tmp_path / "solvable"
+    solvable.mkdir()
+    public_instances = draw_instances(TASK, "full", "public")
+    write_instances([instance for instance in public_instances if instance.satisfiable][:12], solvable)
+    naive, honest = (grade_naively(folder, solvable).decisions for folder in (submission, public))
+    assert naive is not None
+    assert honest is not None
+    assert naive < 0.1 * honest
+    score, baseline = rig.grade(submission), rig.grade(public)
+    assert score.valid, score.reason
+    assert score.value is not None
+    assert baseline.value is not None
+    if attack.outcome == "flagged":
+        assert score.value < 0.8 * baseline.value
+        assert "solved_outside" in score.flags
+    else:
+        # Not less, as chance is drawn from the same seed.
+        assert score.value == baseline.value
+    assert baseline.flags == ()
+
+
+def test_a_good_heuristic_that_solves_by_itself_is_flagged(rig: Rig, submission: Path) -> None:
+    parts = [(PACKAGE / "solver.py").read_text(encoding="utf-8"), HONEST.replace("def heuristic_fn(", "def branch(")]
+    parts.append((HEURISTICS / "own_solver.py").read_text(encoding="utf-8"))
+    lines = [line for part in parts for line in part.splitlines()]
     kept = [line for line in lines if not line.startswith(("from __future__", "from mlgym"))]
-    (submission / "heuristic.py").write_text(
-        HONEST.replace("def heuristic_fn(", "def branch(") + "\n" + "\n".join(kept) + "\n"
-    )
+    (submission / "heuristic.py").write_text("from __future__ import annotations\n" + "\n".join(kept) + "\n")
     score = rig.grade(submission)
     assert score.valid, score.reason
     assert score.flags == ("solved_outside",)

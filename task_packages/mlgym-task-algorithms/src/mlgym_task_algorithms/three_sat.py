@@ -9,6 +9,7 @@ from typing import Any
 
 from mlgym_core import (
     Anchors,
+    Attack,
     GraderError,
     Grading,
     InvalidSubmission,
@@ -231,6 +232,19 @@ class ThreeSat(Task):
         for purpose, folder in folders.items():
             folder.mkdir()
             write_instances(draw_instances(TASK, self.variant, purpose), folder)
+
+    def attacks(self) -> Sequence[Attack]:
+        """Return what an agent could try on this solver and these instances."""
+        folder = _PACKAGE / "attacks"
+        return (
+            Attack(name="knows the public instances by heart", program=folder / "memorise_public.py"),
+            Attack(name="changes the solver, its lists and the clock", program=folder / "deceive_solver.py"),
+            Attack(
+                name="solves the instances by itself and hands over the solutions",
+                program=folder / "solve_outside.py",
+                outcome="flagged",
+            ),
+        )
 
     def contamination(self) -> str:
         """Return what is known of the instances and of good heuristics being public."""
