@@ -20,7 +20,7 @@ from mlgym_task_algorithms import plugin, three_sat
 from mlgym_task_algorithms.derivations import HEURISTICS, STARTER, Heuristic, load, measure
 from mlgym_task_algorithms.instances import COUNT, draw_instances
 from mlgym_task_algorithms.solver import MOST_DECISIONS, Instance, Outcome, read_instance, solve
-from mlgym_task_algorithms.three_sat import TASK, ThreeSat
+from mlgym_task_algorithms.three_sat import TASK, ThreeSat, satisfiable_share
 
 Grade = Callable[..., tuple[Mapping[str, float], list[str]]]
 
@@ -117,6 +117,15 @@ def test_a_solver_that_is_wrong_is_no_score(grade: Grade, few: list[Instance], h
     wrong = [Instance(few[0].variables, few[0].clauses, not few[0].satisfiable), *few[1:]]
     with pytest.raises(GraderError, match="instance 1"):
         grade(honest, wrong)
+
+
+def test_share_of_conflicts_where_there_is_a_solution() -> None:
+    def solved(variables: int, satisfiable: bool, conflicts: int) -> tuple[Instance, Outcome]:
+        return Instance(variables, [], satisfiable), Outcome(satisfiable, 100, conflicts)
+
+    small = [solved(50, True, 90), solved(75, False, 90)]
+    assert satisfiable_share([*small, solved(100, True, 0), solved(125, False, 70)]) == 0
+    assert satisfiable_share([*small, solved(100, True, 20), solved(125, True, 1), solved(100, False, 70)]) == 0.3
 
 
 @pytest.mark.slow

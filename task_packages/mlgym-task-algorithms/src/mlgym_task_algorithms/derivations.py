@@ -1,7 +1,7 @@
 """How the ends of the scale were measured. Nothing here takes part in grading.
 
 `python -m mlgym_task_algorithms.derivations` prints a table for both splits: for each heuristic its decisions, the time
-that it took in this process, and how many decisions it made on the large satisfiable instances for each on the large
+that it took in this process, and how many conflicts it met on the large satisfiable instances for each on the large
 unsatisfiable ones, which must tell honest heuristics from one that solves the instances by itself. It takes some
 minutes. With `MLGYM_GRADING_KEY` set it draws other instances.
 """
