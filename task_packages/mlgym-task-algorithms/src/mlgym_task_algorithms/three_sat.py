@@ -50,7 +50,7 @@ _IMPLAUSIBLE = 25.0
 be two and a half times as small as the reference's. Choosing each branch by the true size of the trees under it, which
 no heuristic knows, makes them a third smaller."""
 _SECONDS_BAND = (10.0, 60.0)
-"""It took 19 to 32 s here, on two cores that others used at the same time."""
+"""It took 17 to 37 s here, on two cores that others used at the same time."""
 _SECONDS_REFERENCE = 2.4
 
 _PACKAGE = Path(__file__).parent
