@@ -70,6 +70,7 @@ if TYPE_CHECKING:
         EpisodeEvent as EpisodeEvent,
         Executor as Executor,
         Grading as Grading,
+        Kept as Kept,
         Metric as Metric,
         Model as Model,
         ModelReply as ModelReply,
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
         one_of as one_of,
         read_predictions as read_predictions,
     )
+    from mlgym_core.seeds import derive_seed as derive_seed
     from mlgym_core.specs import (
         AgentSpec as AgentSpec,
         ExecutorSpec as ExecutorSpec,
@@ -137,11 +139,12 @@ _NAMES = {
     "mlgym_core.hookspecs": ("API_VERSION hookimpl"),
     "mlgym_core.host": ("Host default_host"),
     "mlgym_core.interfaces": (
-        "Agent Anchors Attack EpisodeEvent Executor Grading Metric Model ModelReply Mount Preparation Sandbox "
+        "Agent Anchors Attack EpisodeEvent Executor Grading Kept Metric Model ModelReply Mount Preparation Sandbox "
         "SandboxLayout SandboxProcess SubmissionFile SubmittedProgram Task Tool ToolContext ToolResult"
     ),
     "mlgym_core.limits": ("Limits"),
     "mlgym_core.predictions": "any_text finite_number one_of read_predictions",
+    "mlgym_core.seeds": "derive_seed",
     "mlgym_core.specs": (
         "AgentSpec ExecutorSpec MetricSpec ModelSpec Resources SandboxSpec SuiteSpec TaskMetric TaskSpec ToolSpec"
     ),

@@ -86,6 +86,17 @@ class Preparation:
     dataset: Callable[[str], Path] = _no_datasets
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Stands for a value that a submission process keeps, among the arguments of a call to it.
+
+    Attributes:
+        name: The name under which it is kept.
+    """
+
+    name: str
+
+
 class SubmittedProgram(abc.ABC):
     """A submitted Python file, loaded in a process of its own that has nothing of the grader's.
 
@@ -94,8 +105,26 @@ class SubmittedProgram(abc.ABC):
     """
 
     @abc.abstractmethod
+    def keep(self, name: str, value: Any) -> Kept:
+        """Send a value once that many calls shall get, and return what stands for it among their arguments.
+
+        Each of these calls gets a fresh copy, so that what one call does to its own does not show in the next. As with
+        everything in that process, the submission could change what is kept there; it would deceive nobody but itself.
+
+        Args:
+            name: A value that was kept under the same name is replaced.
+            value: Anything that a call could have as an argument.
+
+        Raises:
+            InvalidSubmission: if the submission's process does not take it: it has ended, or does not answer in time.
+        """
+
+    @abc.abstractmethod
     def call(self, function: str, *arguments: Any) -> Any:
         """Call a function that the file defines and return its result.
+
+        Args:
+            arguments: Copies are sent. A `Kept` as one of them becomes a copy of what is kept.
 
         Raises:
             InvalidSubmission: if there is no such function, it raises, answers with something that is not a

@@ -29,7 +29,7 @@ from mlgym_core.grading.submission_runtime.wire import (
     listen,
     write_frame,
 )
-from mlgym_core.interfaces import Grading, SubmittedProgram, Task
+from mlgym_core.interfaces import Grading, Kept, SubmittedProgram, Task
 
 if TYPE_CHECKING:
     from mlgym_core.types import Protocol, Split
@@ -55,6 +55,7 @@ class _Program(SubmittedProgram):
         self._reader = FrameReader(self._descriptor, answer_bytes)
         self._answer_bytes = answer_bytes
         self._path = path
+        self._kept: set[str] = set()
         self._seconds = 0.0
         self._left = total_seconds
         self._total = total_seconds
@@ -73,8 +74,20 @@ class _Program(SubmittedProgram):
         self._exchange(f"{self._path}, when it is loaded,", ("load", path, (seed,)))
         self._set_limit(call_seconds)
 
+    def keep(self, name: str, value: Any) -> Kept:
+        # Marshalled by itself, so that the other side can keep bytes, and make a copy of them for each call.
+        self._exchange(f"{self._path}, when it was sent a value,", ("keep", name, (marshal.dumps(value, 2),)))
+        self._kept.add(name)
+        return Kept(name)
+
     def call(self, function: str, *arguments: Any) -> Any:
-        return self._exchange(function, ("call", function, arguments))
+        if Kept not in map(type, arguments):
+            return self._exchange(function, ("call", function, arguments))
+        places = {place: argument.name for place, argument in enumerate(arguments) if isinstance(argument, Kept)}
+        if missing := set(places.values()) - self._kept:
+            raise GraderError(f"The task calls {function} with values that it did not have kept: {missing}.")
+        sent = [None if place in places else argument for place, argument in enumerate(arguments)]
+        return self._exchange(function, ("call with kept", function, (sent, places)))
 
     def _exchange(self, subject: str, request: tuple[str, str, tuple[Any, ...]]) -> Any:
         started = time.monotonic()

@@ -6,7 +6,19 @@ from collections.abc import Iterator
 
 from mlgym_core import Resources, TaskMetric, TaskSpec, hookimpl
 
-EXAMPLES = ("Number", "Broken", "Infinite", "Forgetful", "Hanging", "Patient", "Programs", "Greedy", "Calls")
+EXAMPLES = (
+    "Number",
+    "Broken",
+    "Infinite",
+    "Forgetful",
+    "Hanging",
+    "Patient",
+    "Programs",
+    "Greedy",
+    "Calls",
+    "Keeping",
+    "Careless",
+)
 
 
 class ExamplePlugin:

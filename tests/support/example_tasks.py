@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from mlgym_core import Anchors, Grading, InvalidSubmission, Preparation, SubmissionFile, Task
+from mlgym_core import Anchors, Grading, InvalidSubmission, Kept, Preparation, SubmissionFile, Task
 
 
 class Number(Task):
@@ -124,6 +124,42 @@ class Calls(Number):
         program = grading.program("program.py")
         history = [(0, 1)] * 5
         return {"value": float(sum(program.call("f", history) for _ in range(100_000)))}
+
+
+class Keeping(Calls):
+    """Has a submitted program keep two values, and counts for how many calls they were what was sent."""
+
+    def prepare(self, preparation: Preparation) -> None:
+        (preparation.public / "program.py").write_text(
+            "def f(first, number, second):\n"
+            "    seen = [list(first), number, dict(second)]\n"
+            "    first.clear(), second.clear()\n"
+            "    return seen\n"
+        )
+
+    def grade(self, grading: Grading) -> Mapping[str, float]:
+        program = grading.program("program.py")
+        value = 0
+        second = program.keep("second", {"a": (None, True, "ü")})
+        for numbers in ([1, 2, 3], [4]):
+            first = program.keep("first", numbers)
+            for call in range(5):
+                value += program.call("f", first, call, second) == [numbers, call, {"a": [None, True, "ü"]}]
+        value += program.call("f", second, [5], second) == [["a"], [5], {"a": [None, True, "ü"]}]
+        value += program.call("f", [5], 0, {}) == [[5], 0, {}]
+        return {"value": float(value)}
+
+
+class Careless(Calls):
+    """Calls a submitted function with a value that it never had kept."""
+
+    def prepare(self, preparation: Preparation) -> None:
+        (preparation.public / "program.py").write_text("def f(value):\n    return 1\n")
+
+    def grade(self, grading: Grading) -> Mapping[str, float]:
+        program = grading.program("program.py")
+        program.keep("one", 1)
+        return {"value": float(program.call("f", Kept("another")))}
 
 
 class Scripted(Number):

@@ -189,6 +189,7 @@ def test_protocol_paper_validates_on_the_test_split_without_limit() -> None:
         ("forgetful", "primary metric"),
         ("hanging", "did not finish"),
         ("greedy", "submission_processes"),
+        ("careless", "did not have kept: {'another'}"),
     ],
 )
 def test_a_grader_that_breaks_is_no_score(task: str, says: str) -> None:
@@ -212,6 +213,15 @@ def test_submitted_programs_get_copies_over_the_wire(sandbox_name: str) -> None:
         assert env.result is not None
         assert env.result.error is None
         assert env.result.final == 2
+
+
+def test_submitted_programs_keep_values_and_get_a_fresh_copy_in_each_call(sandbox_name: str) -> None:
+    with make("examples/keeping", sandbox=sandbox_name) as env:
+        env.reset()
+        env.step(SUBMIT)
+        assert env.result is not None
+        assert env.result.error is None
+        assert env.result.final == 12
 
 
 def test_scores_do_not_depend_on_who_plays_but_on_seed_and_split() -> None:

@@ -67,6 +67,7 @@ def main() -> None:
     descriptor = wire.connect(sys.argv[1]).detach()
     reader = wire.FrameReader(descriptor, _REQUEST_LIMIT)
     namespace: dict[str, Any] = {}
+    kept: dict[str, bytes] = {}
     # Bound now, because the submission can replace them in their modules; that would only confuse its author.
     write_frame, loads, dumps = wire.write_frame, marshal.loads, json.dumps
     result_mark, error_mark = wire.RESULT, wire.ERROR
@@ -79,7 +80,15 @@ def main() -> None:
                 if operation == "load":
                     namespace = _load(name, *arguments)
                     value = None
+                elif operation == "keep":
+                    (kept[name],) = arguments
+                    value = None
                 else:
+                    if operation == "call with kept":
+                        arguments, places = arguments
+                        for place, kept_name in places.items():
+                            # Unmarshalling is the quickest way to a copy in which nothing is shared.
+                            arguments[place] = loads(kept[kept_name])
                     function = namespace.get(name)
                     if not callable(function):
                         raise NameError(f"the file defines no function {name!r}")
