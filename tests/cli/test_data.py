@@ -79,7 +79,7 @@ def test_pull_list_path_verify_remove(data: FakeSite) -> None:
 
 
 def test_list_goes_on_past_a_task_that_is_broken(data: FakeSite) -> None:
-    listed = data.mlgym("data", "list")
+    listed = data.mlgym("data", "list", MLGYM_PLUGINS="data")
     assert listed.returncode == 0
     assert "examples/broken" in listed.stderr
     assert [line.split()[:3] for line in listed.stdout.splitlines()] == [
