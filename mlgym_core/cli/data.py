@@ -54,11 +54,11 @@ def list_command(context: click.Context, tasks: tuple[str, ...], as_json: bool) 
     if not rows:
         click.echo("No task that is installed has any dataset.")
         return
-    table = [["TASK", "DATASET", "HERE", "SIZE", "LICENCE", "SUMMARY"]]
+    table = [["TASK", "DATASET", "HERE", "SIZE", "SUMMARY", "LICENCE"]]
     for row in rows:
         here = "yes" if row["path"] else "no"
         table.append(
-            [row["task"], row["dataset"], here, f"{row['size_bytes'] / 1e6:.1f} MB", row["license"], row["summary"]]
+            [row["task"], row["dataset"], here, f"{row['size_bytes'] / 1e6:.1f} MB", row["summary"], row["license"]]
         )
     print_table(table)
 
