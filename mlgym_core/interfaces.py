@@ -297,6 +297,8 @@ class SandboxLayout:
         requirements: What those packages are, as requirement strings.
         image: Container image to use, where the sandbox is a container.
         dockerfile: Host path of the Dockerfile of the image to use, where the sandbox is a container.
+        hidden: Absolute paths of folders of the system or image that it must not show, such as those with public copies
+            of the answers.
         temporary_bytes: Size of its private `/tmp` if that is not among the mounts.
         network: Whether it may reach the network.
         resources: Limits for all of its processes together.
@@ -310,6 +312,7 @@ class SandboxLayout:
     requirements: tuple[str, ...] = ()
     image: str | None = None
     dockerfile: Path | None = None
+    hidden: tuple[str, ...] = ()
     temporary_bytes: int = 256 << 20
     network: bool = False
     resources: Resources | None = None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
+from mlgym_core.data.declarations import SystemFiles
 from mlgym_core.data.obtaining import named_dataset, obtain
 from mlgym_core.data.store import DatasetStore
 from mlgym_core.errors import MlgymError, PluginError, UsageError
@@ -54,6 +55,12 @@ class PreparedTask:
     packages: Path | None
     grader_packages: Path | None
     dockerfile: Path | None = None
+
+    @property
+    def hidden(self) -> tuple[str, ...]:
+        """Folders of the system with copies of the data, which agents and submissions must not see."""
+        sources = [source for dataset in self.task.datasets for source in dataset.sources]
+        return tuple(dict.fromkeys(source.folder for source in sources if isinstance(source, SystemFiles)))
 
     @property
     def requirements(self) -> tuple[str, ...]:

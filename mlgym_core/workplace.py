@@ -110,6 +110,7 @@ class Workplace:
                 environment=pip_variables(_HOME, network=prepared.spec.network),
                 image=prepared.spec.image,
                 dockerfile=prepared.dockerfile,
+                hidden=prepared.hidden,
                 network=prepared.spec.network,
                 resources=Resources(
                     memory_bytes=wanted.memory_bytes or _default_memory(sandbox_class),

@@ -206,12 +206,13 @@ class TaskChecks:
             for path in prepared.private.rglob("*")
             if path.is_file() and path.stat().st_size >= _SHORTEST_SECRET
         }
-        if not secrets:
+        if not secrets and not prepared.hidden:
             return "there are none"
         self._needs_isolation()
         async with self._episode() as env:
             sizes = json.dumps(sorted({size for size, _ in secrets}))
-            said = await self._program(env, _PROGRAMS / "looking.py", sizes, _REPORT)
+            folders = json.dumps(prepared.hidden)
+            said = await self._program(env, _PROGRAMS / "looking.py", sizes, folders, _REPORT)
             try:
                 seen = json.loads(await env.read_file(_REPORT, _REPORT_LIMIT))
             except MlgymError as error:
@@ -225,6 +226,7 @@ class TaskChecks:
             for key, value in seen["environment"].items()
             if str(prepared.private) in value
         ]
+        leaks += [f"{folder} has a copy of the data" for folder in seen["folders"]]
         if leaks:
             raise CheckFailed(
                 f"agents can read it: {'; '.join(leaks[:5])}",

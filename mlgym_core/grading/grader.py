@@ -233,6 +233,7 @@ def _submission_layout(prepared: PreparedTask, submission: Path, wire: Path) -> 
         requirements=prepared.requirements,
         image=prepared.spec.image,
         dockerfile=prepared.dockerfile,
+        hidden=prepared.hidden,
         resources=Resources(
             memory_bytes=wanted.memory_bytes or _SUBMISSION_RESOURCES.memory_bytes,
             processes=wanted.processes or _SUBMISSION_RESOURCES.processes,

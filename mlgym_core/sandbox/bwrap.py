@@ -32,6 +32,7 @@ from mlgym_core.sandbox.system_view import (
     NO_PIP_FOLDER,
     PYTHON,
     environment_arguments,
+    hiding_arguments,
     interpreter_is_in_usr,
     is_below,
     system_arguments,
@@ -149,7 +150,7 @@ class BwrapSandbox(Sandbox):
         """
         layout = self.layout
         arguments = [*system_arguments(network=layout.network), *environment_arguments(layout.packages)]
-        arguments += ["--info-fd", str(information)]
+        arguments += [*hiding_arguments(layout.hidden), "--info-fd", str(information)]
         if call_filter is not None:
             arguments += ["--seccomp", str(call_filter)]
         targets = {mount.target for mount in layout.mounts}

@@ -8,7 +8,7 @@ import shutil
 import stat
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mlgym_core.sandbox.environments import PIP_REFUSAL, write_pip_programs, write_pip_refusal
@@ -19,6 +19,8 @@ PYTHON = "/opt/python"
 """Where the interpreter appears if the host keeps it outside `/usr`, such as in a home directory."""
 ENVIRONMENT = "/opt/environment"
 """The virtual environment of the sandbox."""
+DATA_FOLDER = "/usr/share/datasets"
+"""Where Debian's packages of datasets put them, whichever task the answers are of. No sandbox shows it."""
 _SITE_PACKAGES = f"lib/python3.{sys.version_info.minor}/site-packages"
 NO_PIP_FOLDER = f"{ENVIRONMENT}/pip"
 """Holds a module `pip` that says why it does nothing."""
@@ -126,6 +128,17 @@ def system_arguments(*, network: bool = False) -> tuple[str, ...]:
             # Devices cannot be opened on such a mount.
             arguments += ["--ro-bind", "/dev/null", name]
     return tuple(arguments)
+
+
+def hiding_arguments(folders: Iterable[str]) -> list[str]:
+    """Return the arguments that cover folders of the system by empty ones."""
+    covered: list[Path] = []
+    for path in sorted(Path(folder).resolve() for folder in (DATA_FOLDER, *folders)):
+        # Nothing but `/usr` is shown in the first place, and what is below a covered folder is gone.
+        shown = is_below(path, Path("/usr")) and not any(is_below(path, folder) for folder in covered)
+        if shown and path.is_dir():
+            covered.append(path)
+    return [argument for path in covered for argument in ("--ro-bind", str(_empty_folder()), str(path))]
 
 
 def _configuration(network: bool) -> Path:

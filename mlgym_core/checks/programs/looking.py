@@ -1,6 +1,7 @@
 """Reports which files of given sizes an agent can read, by their hashes, and what its environment says.
 
-Arguments: a JSON list of sizes in bytes, and the path of the report.
+Arguments: a JSON list of sizes in bytes, a JSON list of folders, and the path of the report, which also says which of
+the folders hold anything.
 """
 
 import hashlib
@@ -27,7 +28,9 @@ def main() -> None:
                     found.append([str(path), hashlib.file_digest(file, "sha256").hexdigest()])
             except OSError:
                 continue
-    Path(sys.argv[2]).write_text(json.dumps({"files": found, "environment": dict(os.environ)}))
+    folders = [folder for folder in json.loads(sys.argv[2]) if Path(folder).is_dir() and os.listdir(folder)]
+    report = {"files": found, "environment": dict(os.environ), "folders": folders}
+    Path(sys.argv[3]).write_text(json.dumps(report))
 
 
 if __name__ == "__main__":
