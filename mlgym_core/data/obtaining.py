@@ -85,8 +85,11 @@ def refresh(task_id: str, dataset: Dataset, notify: Notify = silently, *, replac
     store = DatasetStore(task_id, dataset)
     with store.lock():
         found = store.find()
-        if found is not None and not replace and store.damage() is None:
-            return found
+        if found is not None and not replace:
+            damage = store.damage()
+            if damage is None:
+                return found
+            notify(f"The dataset {dataset.name!r} of {task_id} in the cache is damaged; fetching it anew …")
         return _obtain(store, notify, replace=replace)
 
 
