@@ -28,6 +28,7 @@ _LONG_HEADERS = (
     tarfile.XGLTYPE,
     tarfile.SOLARIS_XHDTYPE,
 )
+"""Types of headers that are followed by more of the header, as long as they say."""
 _MOST_ENTRIES = 200_000
 _COMPRESSIONS: Mapping[bytes, Callable[[Path], object]] = {
     b"\x1f\x8b": gzip.open,
@@ -130,10 +131,10 @@ class _Bounded:
 
 
 class _Header(tarfile.TarInfo):
-    """A header of a tar archive. Names and attributes that are headers of their own are read whole: they are bounded."""
+    """A header of a tar archive. What is long of it is read whole, so that it must be bounded."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> _Header:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
         header = super().frombuf(buf, encoding, errors)
         if header.type in _LONG_HEADERS and header.size > _LONGEST_HEADER:
             raise DataError(f"A header of the archive has {header.size:,} bytes.")
