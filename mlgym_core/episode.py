@@ -60,13 +60,23 @@ class TaskView:
     baseline_script: str | None = None
 
 
+_PAPER_RULES = """
+
+## Rules of this episode
+
+They are those of the 2025 benchmark, whatever is said above: `validate` grades on the **test** split, as often as you
+like, and what counts is `{metric.name}`, to be {metric.direction}d.
+"""
+"""What agents are told besides under the protocol `paper`."""
+
+
 def task_view(prepared: PreparedTask, protocol: Protocol) -> TaskView:
     """Return what agents may know of a task."""
     metric = prepared.spec.primary_metric_under(protocol)
     return TaskView(
         id=prepared.spec.id,
         variant=prepared.variant,
-        description=prepared.task.description(),
+        description=prepared.task.description() + (_PAPER_RULES.format(metric=metric) if protocol == "paper" else ""),
         metric=metric.name,
         direction=metric.direction,
         baseline=prepared.task.anchors_under(protocol, split_of_validations(protocol)).baseline,

@@ -17,7 +17,10 @@ from mlgym_core.errors import InvalidSubmission
 
 Value = TypeVar("Value")
 
-_MARKS_OF_OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_MARKS_OF_OTHER_ENCODINGS = (
+    *((b"\xff\xfe\0\0", "UTF-32"), (b"\0\0\xfe\xff", "UTF-32")),
+    *((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16")),
+)
 _shown = reprlib.Repr()
 _shown.maxstring = 60
 _shown.maxother = 60
@@ -133,7 +136,7 @@ def _rows(name: str, content: bytes, id_column: str, value_column: str) -> Itera
 
 
 def _csv_rows(name: str, content: bytes) -> Iterator[tuple[int, list[str]]]:
-    encoding = _MARKS_OF_OTHER_ENCODINGS.get(content[:2])
+    encoding = next((name for mark, name in _MARKS_OF_OTHER_ENCODINGS if content.startswith(mark)), None)
     if encoding is not None:
         raise InvalidSubmission(f"{name} is {encoding}; write it as UTF-8.")
     try:

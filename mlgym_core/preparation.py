@@ -16,7 +16,7 @@ from pathlib import Path
 from mlgym_core.data.declarations import SystemFiles
 from mlgym_core.data.obtaining import named_dataset, refresh
 from mlgym_core.data.store import DatasetStore
-from mlgym_core.errors import MlgymError, PluginError, UsageError
+from mlgym_core.errors import DataError, MlgymError, PluginError, UsageError
 from mlgym_core.host import Host
 from mlgym_core.ids import slug
 from mlgym_core.interfaces import Preparation, Task
@@ -206,6 +206,9 @@ def _write_files(task: Task, spec: TaskSpec, folder: Path, notify: Callable[[str
 
     try:
         task.prepare(Preparation(public, private, dataset))
+    except DataError as error:
+        others = ", ".join(name for name in spec.variants if name != task.variant)
+        raise DataError(f"{error}\nOther variants of the task: {others}." if others else str(error)) from None
     except MlgymError:
         raise
     except Exception as error:

@@ -105,18 +105,22 @@ def verify_command(context: click.Context, task: str | None, datasets: tuple[str
     else:
         pairs = [(task, dataset) for dataset in _chosen(host, task, datasets)]
     damaged = False
+    looked_at = 0
     for owner, dataset in pairs:
         store = DatasetStore(owner, dataset)
         stored = store.find()
         if stored is None and not datasets:
             continue
+        looked_at += 1
         damage = store.damage()
         if damage is None and stored is not None:
             kind = "declared" if dataset.content_hash else "recorded at first use"
             click.echo(f"{owner} {dataset.name}: as {kind} ({stored.content_hash})")
             continue
         damaged = True
-        click.echo(f"{owner} {dataset.name}: {damage}. `mlgym data pull {owner} {dataset.name}` fetches it.", err=True)
+        click.echo(f"{owner} {dataset.name}: {damage}. `mlgym data pull {owner} {dataset.name}` mends it.", err=True)
+    if not looked_at:
+        click.echo("No dataset is here.", err=True)
     context.exit(1 if damaged else 0)
 
 
@@ -154,7 +158,7 @@ def path_command(context: click.Context, task: str, dataset: str) -> None:
     [chosen] = _chosen(host_of(context), task, (dataset,))
     stored = DatasetStore(task, chosen).find()
     if stored is None:
-        raise DataError(f"{task} {dataset} is not here. `mlgym data pull {task} {dataset}` fetches it.")
+        raise DataError(f"{task} {dataset} is not here. `mlgym data pull {task} {dataset}` fetches it, if it can.")
     click.echo(stored.path)
 
 

@@ -26,8 +26,8 @@ from mlgym_core.locking import exclusive_lock
 Notify = Callable[[str], None]
 """Told in a sentence before a long wait."""
 
-WHOLE = ".file"
-"""Ending of the names of files that came whole."""
+WHOLE = "whole"
+"""Name of the folder with the file, once it has come whole."""
 _TRIES = 5
 _STALLED_SECONDS = 30.0
 """A connection over which nothing comes for so long counts as broken."""
@@ -86,10 +86,11 @@ def download(remote: RemoteFile, folder: Path, notify: Notify) -> Path:
     Raises:
         DataError: if it cannot be had, is too large, or is not the file that was declared.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    name = hashlib.sha256(remote.url.encode()).hexdigest()[:32]
-    partial, done = folder / f"{name}.part", folder / f"{name}{WHOLE}"
-    with exclusive_lock(folder / f"{name}.lock"):
+    own = folder / hashlib.sha256(remote.url.encode()).hexdigest()[:32]
+    (own / WHOLE).mkdir(mode=0o700, parents=True, exist_ok=True)
+    # Its own name, for messages about what is wrong with it.
+    partial, done = own / "partial", own / WHOLE / remote.name.rpartition("/")[2]
+    with exclusive_lock(own / "lock"):
         if not done.exists():
             _fetch(remote, partial, notify)
             try:
@@ -225,7 +226,10 @@ def _remember_validator(answer: http.client.HTTPResponse, partial: Path) -> None
     if validator is None:
         _validator_file(partial).unlink(missing_ok=True)
     else:
-        _validator_file(partial).write_text(json.dumps(validator))
+        # Replaced as a whole: whoever is killed here leaves one that is complete.
+        complete = partial.with_suffix(".validator-partial")
+        complete.write_text(json.dumps(validator))
+        complete.replace(_validator_file(partial))
 
 
 def _place_to_begin(answer: http.client.HTTPResponse, partial: Path) -> int:

@@ -108,7 +108,7 @@ def import_files(task_id: str, dataset: Dataset, files: Sequence[Path], *, repla
     """
     for path in files:
         if not path.is_file():
-            raise UsageError(f"There is no file {path}.")
+            raise UsageError(f"{path} is not a file." if path.exists() else f"There is no file {path}.")
     store = DatasetStore(task_id, dataset)
     fitting = [source for source in dataset.sources if len(source.files) == len(files)]
     names = [path.name for path in files]

@@ -62,7 +62,7 @@ class DatasetStore:
         if not only_whole:
             shutil.rmtree(self.downloads, ignore_errors=True)
             return
-        for path in self.downloads.glob(f"*{WHOLE}"):
+        for path in self.downloads.glob(f"*/{WHOLE}/*"):
             path.unlink(missing_ok=True)
 
     @contextlib.contextmanager

@@ -68,7 +68,7 @@ def test_pull_list_path_verify_remove(data: FakeSite) -> None:
     (Path(path) / "lines.csv").write_text("damaged")
     damaged = data.mlgym("data", "verify")
     assert damaged.returncode == 1
-    assert "`mlgym data pull examples/lines system` fetches it" in damaged.stderr
+    assert "`mlgym data pull examples/lines system` mends it" in damaged.stderr
     assert data.mlgym("data", "pull", "examples/lines", "system").returncode == 0
     assert data.mlgym("data", "verify", "examples/lines").returncode == 0
     assert data.mlgym("data", "remove", "examples/lines", "system").stdout == "examples/lines system: removed\n"

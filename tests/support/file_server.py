@@ -44,16 +44,19 @@ class FileServer:
     Attributes:
         files: What is served, by path (`/name`).
         requests: Path and `Range` header of each request so far.
+        authorizations: The `Authorization` header of each.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, Served] = {}
         self.requests: list[tuple[str, str | None]] = []
-        files, requests = self.files, self.requests
+        self.authorizations: list[str | None] = []
+        files, requests, authorizations = self.files, self.requests, self.authorizations
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 requests.append((self.path, self.headers.get("Range")))
+                authorizations.append(self.headers.get("Authorization"))
                 served = files.get(self.path)
                 if served is None:
                     self.send_error(404)

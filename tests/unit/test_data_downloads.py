@@ -140,14 +140,14 @@ def test_nobody_answers(tmp_path: Path) -> None:
 def test_files_that_are_too_large_are_not_kept(hide_length: bool, server: FileServer, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="too large"):
         fetch(server, tmp_path, Served(CONTENT, hide_length=hide_length), max_bytes=1000)
-    assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 1000
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 1000
 
 
 def test_files_that_are_not_what_was_declared_are_not_kept(server: FileServer, tmp_path: Path) -> None:
     for declared in ({"size_bytes": len(CONTENT) + 1}, {"sha256": "0" * 64}):
         with pytest.raises(DataError, match="instead of"):
             fetch(server, tmp_path, Served(CONTENT), **declared)
-        assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 1000
+        assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 1000
 
 
 def test_redirects_are_followed_but_not_to_files(server: FileServer, tmp_path: Path) -> None:
@@ -160,3 +160,33 @@ def test_redirects_are_followed_but_not_to_files(server: FileServer, tmp_path: P
 def test_other_protocols_are_refused() -> None:
     with pytest.raises(UsageError, match="http"):
         RemoteFile(url="file:///etc/passwd")
+
+
+def test_passwords_in_addresses_are_sent_and_never_shown(server: FileServer, tmp_path: Path) -> None:
+    url = server.url.replace("http://", "http://me:s3%20cret@")
+    server.files["/file"] = Served(CONTENT, statuses=[503, 503])
+    said: list[str] = []
+    assert download(RemoteFile(url=f"{url}/file"), tmp_path, said.append).read_bytes() == CONTENT
+    assert set(server.authorizations) == {"Basic bWU6czMgY3JldA=="}
+    with pytest.raises(DataError) as caught:
+        download(RemoteFile(url=f"{url}/missing"), tmp_path, said.append)
+    assert said
+    assert not any("s3" in sentence for sentence in [*said, str(caught.value)])
+
+
+@pytest.mark.parametrize("location", ["http://[::bad/", "http://127.0.0.1:port/", "gopher://x/"])
+def test_redirects_to_nowhere_are_clear_errors(location: str, server: FileServer, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"could not be downloaded|cannot be downloaded"):
+        fetch(server, tmp_path, Served(location=location))
+
+
+def test_a_server_that_drips_is_given_up(server: FileServer, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="after 5 tries"):
+        fetch(server, tmp_path, Served(CONTENT, cut_after=[1] * 1000))
+    assert len(server.requests) == 5
+
+
+def test_a_host_that_does_not_exist_is_asked_once(tmp_path: Path, waits: list[float]) -> None:
+    with pytest.raises(DataError, match="cannot be downloaded"):
+        download(RemoteFile(url="http://no-such-host.invalid/file"), tmp_path, lambda _: None)
+    assert not waits

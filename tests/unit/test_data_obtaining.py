@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import io
 import json
@@ -22,6 +23,7 @@ from example_wheel import NAME, make_wheel
 from file_server import FileServer, Served
 
 from mlgym_core import (
+    ConfigurationError,
     Content,
     DataError,
     Dataset,
@@ -122,6 +124,55 @@ def test_a_mirror_by_its_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert lines(obtain(TASK, dataset(USER_FILES)).path) == LINES
 
 
+@pytest.mark.parametrize("form", ["~/a%20mirror", "file://localhost{}", "file://{}"])
+def test_places_of_mirrors(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "a%20mirror" / TASK / "lines"
+    folder.mkdir(parents=True)
+    (folder / "lines.txt").write_text(TEXT)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    quoted = f"{tmp_path}/a%2520mirror"
+    monkeypatch.setenv("MLGYM_DATA_MIRROR", form.format(quoted))
+    assert lines(obtain(TASK, dataset(USER_FILES)).path) == LINES
+
+
+@pytest.mark.parametrize(
+    ("mirror", "says"),
+    [("ftp://x/y", "neither a path nor"), ("file://other/y", "another machine"), ("/no/such", "no file /no/such/")],
+)
+def test_mirrors_that_are_none(mirror: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLGYM_DATA_MIRROR", mirror)
+    with pytest.raises(DataError, match=says):
+        obtain(TASK, dataset(USER_FILES))
+
+
+def test_a_mirror_cannot_send_more_than_was_declared(
+    tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / TASK / "lines"
+    folder.mkdir(parents=True)
+    (folder / "lines.txt").write_text(TEXT * 2)
+    monkeypatch.setenv("MLGYM_DATA_MIRROR", str(tmp_path))
+    remote = RemoteFile(url=f"{server.url}/lines.txt", size_bytes=len(TEXT))
+    declared = dataset(Download(host="h", remote=(remote,), decode=decode_text))
+    assert obtain(TASK, declared).source == "h"
+
+
+def test_a_file_of_a_source_that_failed_is_not_kept(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def decode(files: Sequence[Path], content: Content) -> None:
+        content.text("all.txt", " ".join(path.read_text() for path in files))
+
+    two = Download(
+        host="h",
+        remote=(RemoteFile(url=f"{server.url}/a.txt"), RemoteFile(url=f"{server.url}/b.txt")),
+        decode=decode,
+    )
+    server.files["/a.txt"] = Served(b"stale")
+    with pytest.raises(DataError, match="404"):
+        obtain(TASK, dataset(two, content_hash=None))
+    server.files |= {"/a.txt": Served(b"a"), "/b.txt": Served(b"b")}
+    assert (obtain(TASK, dataset(two, content_hash=None)).path / "all.txt").read_text() == "a b"
+
+
 def test_nothing_is_fetched_when_offline(tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLGYM_OFFLINE", "1")
     monkeypatch.setenv("MLGYM_DATA_MIRROR", server.url)
@@ -214,6 +265,37 @@ def test_damage_is_found_and_repaired(server: FileServer) -> None:
     assert DatasetStore(TASK, lines_dataset).damage() is None
     refresh(TASK, lines_dataset)
     assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("record", ['{"content_hash": 5}', '{"content_hash": "../locks"}', "[]", "no JSON"])
+def test_records_that_are_broken_are_no_records(record: str, server: FileServer, cache: Path) -> None:
+    trusted = dataset(web(server.url), content_hash=None)
+    obtain(TASK, trusted)
+    [path] = (cache / "data" / "records").iterdir()
+    path.write_text(record)
+    assert DatasetStore(TASK, trusted).find() is None
+    assert DatasetStore(TASK, trusted).remove() is False
+    assert (cache / "data" / "locks").is_dir()
+
+
+def test_content_that_another_dataset_shares_is_not_removed(server: FileServer) -> None:
+    mine, theirs = dataset(web(server.url)), dataset(web(server.url), content_hash=None, name="theirs")
+    obtain(TASK, mine)
+    obtain(TASK, theirs)
+    DatasetStore(TASK, mine).remove()
+    assert lines(obtain(TASK, theirs).path) == LINES
+    DatasetStore(TASK, theirs).remove()
+    assert DatasetStore(TASK, theirs).find() is None
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_files(tmp_path: Path, cache: Path) -> None:
+    def decode(_files: Sequence[Path], _content: Content) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    full = SystemFiles(package="p", folder=str(write_gzip(tmp_path / "s")), files=("lines.txt.gz",), decode=decode)
+    with pytest.raises(ConfigurationError, match=r"No space left.*MLGYM_CACHE_DIR"):
+        obtain(TASK, dataset(full, USER_FILES))
+    assert contents(cache) == []
 
 
 def test_what_comes_first_is_trusted_and_nothing_else_after_it(tmp_path: Path, cache: Path) -> None:
