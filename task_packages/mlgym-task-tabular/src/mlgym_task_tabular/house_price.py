@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mlgym_core import R2, Anchors, Grading, Preparation, RootMeanSquaredError, finite_number, secret_order
 from mlgym_task_tabular.houses import AMES, COLUMNS, CONTENT, KAGGLE, TARGET
-from mlgym_task_tabular.prediction_task import PAPER, SPLITS, PredictionTask, consecutive
+from mlgym_task_tabular.prediction_task import PAPER, SPLITS, PredictionTask, consecutive, who_can_tell_rows
 from mlgym_task_tabular.tables import Table, read_table
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ class HousePrice(PredictionTask):
     def description_parts(self) -> Mapping[str, str]:
         """Return what is particular to this task."""
         source = {
-            "ames": "All 2,930 sales of the data set `ames` are used.",
+            "ames": "All 2,930 sales of the data set `ames` are used. The five houses with more than 4,000 square feet "
+            "of living area, which the data set's author advises to leave out, are all in `train.csv`.",
             "kaggle": "They are the 1,460 sales in the training data of Kaggle's competition on house prices.",
         }[self.variant]
         anchors = self.anchors("test")
@@ -142,9 +143,9 @@ class HousePrice(PredictionTask):
             "All prices are public: in the article by De Cock (2011), in R's packages AmesHousing, modeldata and "
             "openintro, in Python packages, on Kaggle and OpenML; a language model may have read them. Agents have "
             "no network, and the packages of their sandbox hold none of them. Rows have a fresh order and fresh "
-            "ids, so that neither the order nor the ids of a public copy say which house a row is. What the rows "
-            "say does: nearly every house can be recognised by its lot, areas and years. Whoever has a public copy "
-            "can therefore look the prices up, which nothing here can stop. It is flagged where it shows: "
+            f"ids. {who_can_tell_rows('house')} What the rows say tells, too: nearly every house can be recognised by "
+            "its lot, areas and years. Whoever has a public copy can therefore look the prices up, with or without a "
+            "secret key, which nothing here can stop. It is flagged where it shows: "
             "`memorised_answers` if more than a tenth of the predictions lie within 0.1 % of the price, "
             "`implausible_score` if the score is better than such data allow. Answers that were blurred on purpose "
             "are not recognised."
