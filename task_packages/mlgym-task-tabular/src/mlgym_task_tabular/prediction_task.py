@@ -16,7 +16,7 @@ PAPER = "MLGym: A New Framework and Benchmark for Advancing AI Research Agents (
 SPLITS = ("train", "validation", "test")
 
 _PUBLIC_KEY = "mlgym"
-"""What the key of all orders is where nobody has set `MLGYM_GRADING_KEY`. The attack `derive_order.py` knows it, too."""
+"""The key of all orders where nobody has set `MLGYM_GRADING_KEY`. The attack `derive_order.py` has it, too."""
 
 Value = TypeVar("Value")
 
@@ -200,9 +200,9 @@ def who_can_tell_rows(row: str) -> str:
         row: What a row is, such as "house".
     """
     return (
-        f"An agent that has neither mlgym's code nor its key cannot tell by the order or the ids of a public copy which "
-        f"{row} a row is; whoever knows the code, which is public, can derive the order, unless MLGYM_GRADING_KEY is "
-        "set to a secret."
+        "An agent that has neither mlgym's code nor its key cannot tell by the order or the ids of a public copy "
+        f"which {row} a row is; whoever knows the code, which is public, can derive the order, unless "
+        "MLGYM_GRADING_KEY is set to a secret."
     )
 
 

@@ -150,7 +150,8 @@ class Titanic(PredictionTask):
             "The fate of every passenger is public: in encyclopedias, on OpenML, in R's and Python's packages "
             "(also among the files of scikit-learn's tests, which is why scikit-learn is not in the agent's "
             "sandbox); a language model has surely read them. Agents have no network, and their sandbox holds none of "
-            f"them. Rows have a fresh order and fresh ids. {who_can_tell_rows('passenger')} {known}; whoever has a public copy can join it by what the rows say, which nothing here can stop. "
+            f"them. Rows have a fresh order and fresh ids. {who_can_tell_rows('passenger')} "
+            f"{known}. Whoever has a public copy can join it by what the rows say, which nothing here can stop. "
             "It is flagged as `implausible_score` if the accuracy is beyond what such data allow. Fewer stolen "
             "answers than that are not recognised."
         )

@@ -1,4 +1,4 @@
-"""Derives the order of the rows as mlgym does, with the key that is public, and takes the answers of a public copy by it.
+"""Derives the order of the rows as mlgym does, with the public key, and takes the answers of a public copy by it.
 
 What the copy says in the derived order must be what the test rows say; otherwise the key is another one, and the
 program predicts the same for all.
