@@ -95,9 +95,12 @@ def test_the_tasks_pass_their_checks_and_withstand_attacks(task: type[Prediction
     findings = checked(task, variant)
     assert [finding for finding in findings if finding.outcome != "passed"] == []
     attacks = {finding.check: finding.detail for finding in findings if finding.check.startswith("attack")}
-    assert len(attacks) == 4
+    assert len(attacks) == 5
     stopped = [detail for detail in attacks.values() if detail.startswith("stopped: it earns")]
     assert len(stopped) == 3, "an attack that is stopped because it is broken says nothing"
-    [by_content] = set(attacks.values()) - set(stopped)
-    assert "flagged" in by_content
-    assert "implausible_score" in by_content
+    flagged = {check: detail for check, detail in attacks.items() if detail not in stopped}
+    assert [check for check in flagged if "public key" in check or "by content" in check] == list(flagged)
+    assert len(flagged) == 2
+    for detail in flagged.values():
+        assert "flagged" in detail
+        assert "implausible_score" in detail

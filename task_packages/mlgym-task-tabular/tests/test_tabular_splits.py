@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+import shutil
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -9,13 +11,13 @@ from typing import Any
 
 import pytest
 from sklearn.model_selection import train_test_split
-from tabular_support import Prepare, Prepared, content_of
+from tabular_support import VARIANTS, Prepare, Prepared, content_of
 
 from mlgym_core import Preparation
 from mlgym_core.builtin.tuner import declared_parameters
 from mlgym_task_tabular import house_price, plugin
 from mlgym_task_tabular.house_price import HousePrice, paper_split
-from mlgym_task_tabular.prediction_task import SPLITS
+from mlgym_task_tabular.prediction_task import SPLITS, PredictionTask
 from mlgym_task_tabular.tables import read_table
 from mlgym_task_tabular.titanic import Titanic
 
@@ -103,7 +105,48 @@ def test_another_key_gives_other_splits(prepare: Prepare, monkeypatch: pytest.Mo
     assert prepare(Titanic, "passengers").table("test").rows != usual.table("test").rows
 
 
+def answers_by_derived_order(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return what the attack submits that derives the order from the public key."""
+    [attack] = [attack for attack in prepared.task.attacks() if attack.name == "derives the order from the public key"]
+    assert attack.dataset is not None
+    copy = prepared.public / "public_copy"
+    shutil.copytree(content_of(type(prepared.task), attack.dataset), copy)
+    monkeypatch.chdir(prepared.public)
+    runpy.run_path(str(attack.program), run_name="__main__")
+    return {row[0]: row[1] for row in read_table(prepared.public / "submission.csv").rows}
+
+
+@pytest.mark.parametrize(("task", "variant"), VARIANTS)
+def test_the_public_key_gives_the_order_away(
+    task: type[PredictionTask], variant: str, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLGYM_GRADING_KEY", raising=False)
+    prepared = prepare(task, variant)
+    assert answers_by_derived_order(prepared, monkeypatch) == prepared.answers("test")
+    assert "flagged" in {attack.outcome for attack in prepared.task.attacks() if "public key" in attack.name}
+
+
+@pytest.mark.parametrize(("task", "variant"), VARIANTS)
+def test_a_secret_key_does_not(
+    task: type[PredictionTask], variant: str, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLGYM_GRADING_KEY", "a secret")
+    prepared = prepare(task, variant)
+    assert len(set(answers_by_derived_order(prepared, monkeypatch).values())) == 1
+    assert "stopped" in {attack.outcome for attack in prepared.task.attacks() if "public key" in attack.name}
+
+
 # ----------------------------------------------------------------------------- the paper's and Kaggle's splits
+
+
+@pytest.mark.parametrize("key", [None, "another", "a third"])
+def test_huge_houses_are_training_rows(key: str | None, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    if key is not None:
+        monkeypatch.setenv("MLGYM_GRADING_KEY", key)
+    prepared = prepare(HousePrice, "ames")
+    huge = {split: sum(float(area) > 4000 for area in prepared.table(split).column("GrLivArea")) for split in SPLITS}
+    assert huge == {"train": 5, "validation": 0, "test": 0}
+    assert "4,000" in prepared.task.description()
 
 
 @pytest.mark.parametrize("count", [1460, 1459, 1461, 100, 37])
@@ -190,7 +233,7 @@ def test_anchors_and_contamination(prepared: Prepared) -> None:
     implausible = prepared.task.anchors("test").implausible
     assert implausible is not None
     assert implausible > (prepared.task.anchors("test").reference or 1)
-    for words in ("public", "order", "ids", "flagged"):
+    for words in ("public", "order", "ids", "flagged", "MLGYM_GRADING_KEY"):
         assert words in prepared.task.contamination()
 
 

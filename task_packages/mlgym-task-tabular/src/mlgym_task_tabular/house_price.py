@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mlgym_core import R2, Anchors, Grading, Preparation, RootMeanSquaredError, finite_number, secret_order
 from mlgym_task_tabular.houses import AMES, COLUMNS, CONTENT, KAGGLE, TARGET
-from mlgym_task_tabular.prediction_task import PAPER, SPLITS, PredictionTask, consecutive
+from mlgym_task_tabular.prediction_task import PAPER, SPLITS, PredictionTask, consecutive, who_can_tell_rows
 from mlgym_task_tabular.tables import Table, read_table
 
 if TYPE_CHECKING:
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 HIGHEST_PRICE = 1e9
 """A prediction beyond it, in dollars, is refused: squares of much larger numbers are not finite."""
+HUGE = 4000
+"""Houses with more square feet of living area than this always belong to the training rows of `ames`. There are five.
+The data set's author advises to leave them out (De Cock 2011): three were sold for far less than such houses are worth,
+the other two are dearer than nearly all. Squared errors of a handful of rows would decide over a split that had them,
+so that validation rows and test rows would disagree on what is better."""
 PAPER_SEED = 42
 CLOSE = 0.001
 """A prediction that is this near to the price, as a share of it, is called exact."""
@@ -77,8 +82,11 @@ class HousePrice(PredictionTask):
         table = read_table(preparation.dataset(self.variant) / CONTENT)
         order = secret_order(len(table.rows), task=self.task_id, variant=self.variant)
         if self.variant == "ames":
-            return table, consecutive(order, self.sizes["ames"])
-        members = paper_split(len(table.rows))
+            huge = [float(area) > HUGE for area in table.column("GrLivArea")]
+            drawn = consecutive(sorted(order, key=lambda row: not huge[row]), self.sizes["ames"])
+            members = {split: set(rows) for split, rows in drawn.items()}
+        else:
+            members = paper_split(len(table.rows))
         return table, {split: [row for row in order if row in members[split]] for split in SPLITS}
 
     def grade(self, grading: Grading) -> Mapping[str, float]:
@@ -99,7 +107,8 @@ class HousePrice(PredictionTask):
     def description_parts(self) -> Mapping[str, str]:
         """Return what is particular to this task."""
         source = {
-            "ames": "All 2,930 sales of the data set `ames` are used.",
+            "ames": "All 2,930 sales of the data set `ames` are used. The five houses with more than 4,000 square feet "
+            "of living area, which the data set's author advises to leave out, are all in `train.csv`.",
             "kaggle": "They are the 1,460 sales in the training data of Kaggle's competition on house prices.",
         }[self.variant]
         anchors = self.anchors("test")
@@ -134,9 +143,9 @@ class HousePrice(PredictionTask):
             "All prices are public: in the article by De Cock (2011), in R's packages AmesHousing, modeldata and "
             "openintro, in Python packages, on Kaggle and OpenML; a language model may have read them. Agents have "
             "no network, and the packages of their sandbox hold none of them. Rows have a fresh order and fresh "
-            "ids, so that neither the order nor the ids of a public copy say which house a row is. What the rows "
-            "say does: nearly every house can be recognised by its lot, areas and years. Whoever has a public copy "
-            "can therefore look the prices up, which nothing here can stop. It is flagged where it shows: "
+            f"ids. {who_can_tell_rows('house')} What the rows say tells, too: nearly every house can be recognised by "
+            "its lot, areas and years. Whoever has a public copy can therefore look the prices up, with or without a "
+            "secret key, which nothing here can stop. It is flagged where it shows: "
             "`memorised_answers` if more than a tenth of the predictions lie within 0.1 % of the price, "
             "`implausible_score` if the score is better than such data allow. Answers that were blurred on purpose "
             "are not recognised."

@@ -11,13 +11,12 @@ from mlgym_core import (
     Dataset,
     Download,
     PythonPackage,
-    PythonSourceArchive,
     RemoteFile,
     UserFiles,
     read_limited,
-    read_member,
 )
 from mlgym_task_tabular.arff import read_arff
+from mlgym_task_tabular.dataprep import dataprep
 from mlgym_task_tabular.tables import Column, Table, canonical, parse_csv, without_numbering
 
 TARGET = "SalePrice"
@@ -143,13 +142,7 @@ def _kaggle_name(name: str) -> str:
 
 def decode_kaggle(files: Sequence[Path], content: Content) -> None:
     """Make the content of Kaggle's `train.csv`."""
-    _write_kaggle(content, *parse_csv(read_limited(files[0], _LIMIT)))
-
-
-def decode_dataprep(files: Sequence[Path], content: Content) -> None:
-    """Make the content of the copy of Kaggle's file in the source distribution of dataprep."""
-    member = "dataprep-0.4.1/dataprep/datasets/data/house_prices_train.csv"
-    _write_kaggle(content, *parse_csv(read_member(files[0], member, _LIMIT)))
+    _write_kaggle_csv(read_limited(files[0], _LIMIT), content)
 
 
 def decode_openml(files: Sequence[Path], content: Content) -> None:
@@ -159,6 +152,10 @@ def decode_openml(files: Sequence[Path], content: Content) -> None:
     except UnicodeDecodeError as error:
         raise DataError(f"It is not a text in UTF-8 ({error}).") from None
     _write_kaggle(content, *read_arff(text))
+
+
+def _write_kaggle_csv(data: bytes, content: Content) -> None:
+    _write_kaggle(content, *parse_csv(data))
 
 
 def _write_kaggle(content: Content, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -204,14 +201,7 @@ KAGGLE = Dataset(
             how="It is the file train.csv of Kaggle's competition House Prices - Advanced Regression Techniques.",
             decode=decode_kaggle,
         ),
-        PythonSourceArchive(
-            project="dataprep",
-            version="0.4.1",
-            file="dataprep-0.4.1.tar.gz",
-            sha256="4fa04ec5a9c6e5c549748884a17b2d9916aeb2cd31d0c3405c7c3208505efa64",
-            size_bytes=3_151_619,
-            decode=decode_dataprep,
-        ),
+        dataprep("house_prices_train.csv", _write_kaggle_csv, limit=_LIMIT),
         Download(
             host="OpenML (data set 42165)",
             remote=(RemoteFile(url="https://www.openml.org/data/v1/download/21754539/house_prices.arff"),),

@@ -18,6 +18,7 @@ from mlgym_core import (
     read_member,
 )
 from mlgym_task_tabular.arff import read_arff
+from mlgym_task_tabular.dataprep import dataprep
 from mlgym_task_tabular.tables import Column, Table, canonical, parse_csv, without_numbering
 
 TARGET = "Survived"
@@ -79,11 +80,6 @@ def _write_passengers(arff: bytes, content: Content) -> None:
 def decode_kaggle(files: Sequence[Path], content: Content) -> None:
     """Make the content of Kaggle's `train.csv`."""
     _write_kaggle(read_limited(files[0], _LIMIT), content)
-
-
-def decode_dataprep(files: Sequence[Path], content: Content) -> None:
-    """Make the content of the copy of Kaggle's file in the source distribution of dataprep."""
-    _write_kaggle(read_member(files[0], "dataprep-0.4.1/dataprep/datasets/data/titanic.csv", _LIMIT), content)
 
 
 def _write_kaggle(data: bytes, content: Content) -> None:
@@ -156,14 +152,7 @@ KAGGLE = Dataset(
             how="It is the file train.csv of Kaggle's competition Titanic - Machine Learning from Disaster.",
             decode=decode_kaggle,
         ),
-        PythonSourceArchive(
-            project="dataprep",
-            version="0.4.1",
-            file="dataprep-0.4.1.tar.gz",
-            sha256="4fa04ec5a9c6e5c549748884a17b2d9916aeb2cd31d0c3405c7c3208505efa64",
-            size_bytes=3_151_619,
-            decode=decode_dataprep,
-        ),
+        dataprep("titanic.csv", _write_kaggle, limit=_LIMIT),
     ),
     license="the rules of Kaggle's competition for its file; the data are public, as OpenML states",
     origin=f"{_ORIGIN}; selected by Kaggle",

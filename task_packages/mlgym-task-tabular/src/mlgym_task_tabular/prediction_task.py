@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, TypeVar
@@ -13,6 +14,9 @@ from mlgym_task_tabular.tables import Table, read_table, write_table
 SUBMISSION = "submission.csv"
 PAPER = "MLGym: A New Framework and Benchmark for Advancing AI Research Agents (2025)"
 SPLITS = ("train", "validation", "test")
+
+_PUBLIC_KEY = "mlgym"
+"""The key of all orders where nobody has set `MLGYM_GRADING_KEY`. The attack `derive_order.py` has it, too."""
 
 Value = TypeVar("Value")
 
@@ -144,9 +148,16 @@ class PredictionTask(Task):
     def attacks(self) -> Sequence[Attack]:
         """Return ways of taking the answers from public copies of the data."""
         copy = self.public_copy
+        key_is_public = os.environ.get("MLGYM_GRADING_KEY", _PUBLIC_KEY) == _PUBLIC_KEY
         return (
             Attack(name="takes a public copy's answers by id", program=_ATTACKS / "join_by_id.py", dataset=copy),
             Attack(name="takes a public copy's answers by order", program=_ATTACKS / "join_by_order.py", dataset=copy),
+            Attack(
+                name="derives the order from the public key",
+                program=_ATTACKS / "derive_order.py",
+                dataset=copy,
+                outcome="flagged" if key_is_public else "stopped",
+            ),
             Attack(name="looks for a public copy in all that it can read", program=_ATTACKS / "search.py"),
             Attack(
                 name="takes a public copy's answers by content",
@@ -180,6 +191,19 @@ class PredictionTask(Task):
 
 def _pairs(table: Table) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in table.rows]
+
+
+def who_can_tell_rows(row: str) -> str:
+    """Return who can tell by order and ids which row of a public copy a row is, and who cannot.
+
+    Args:
+        row: What a row is, such as "house".
+    """
+    return (
+        "An agent that has neither mlgym's code nor its key cannot tell by the order or the ids of a public copy "
+        f"which {row} a row is; whoever knows the code, which is public, can derive the order, unless "
+        "MLGYM_GRADING_KEY is set to a secret."
+    )
 
 
 def consecutive(order: Sequence[int], sizes: Sequence[int]) -> dict[str, Sequence[int]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mlgym_core import Accuracy, Anchors, Grading, Preparation, one_of, secret_order
 from mlgym_task_tabular.passengers import ALL_PASSENGERS, COLUMNS, CONTENT, KAGGLE, TARGET, rows_in_kaggle
-from mlgym_task_tabular.prediction_task import PAPER, PredictionTask, consecutive
+from mlgym_task_tabular.prediction_task import PAPER, PredictionTask, consecutive, who_can_tell_rows
 from mlgym_task_tabular.tables import Column, Table, read_table
 
 if TYPE_CHECKING:
@@ -142,16 +142,16 @@ class Titanic(PredictionTask):
         """Return where the passengers' fates are public, and what keeps agents from looking them up."""
         known = {
             "passengers": "Names are left out, tickets and surnames are numbers, and of cabins only the deck is "
-            "given, so that nobody can be looked up by name. Class, age, fare and relatives together still single "
-            "out three quarters of the passengers",
+            "given, so that nobody can be looked up by name. That does not help against an agent that derives the "
+            "order; and class, age, fare and relatives together still single out three quarters of the passengers",
             "kaggle": "Names are kept, as on Kaggle, so that every passenger can be looked up, or remembered, by name",
         }[self.variant]
         return (
             "The fate of every passenger is public: in encyclopedias, on OpenML, in R's and Python's packages "
             "(also among the files of scikit-learn's tests, which is why scikit-learn is not in the agent's "
             "sandbox); a language model has surely read them. Agents have no network, and their sandbox holds none of "
-            "them. Rows have a fresh order and fresh ids, so that neither says who a passenger of a public copy "
-            f"is. {known}; whoever has a public copy can join it by what the rows say, which nothing here can stop. "
+            f"them. Rows have a fresh order and fresh ids. {who_can_tell_rows('passenger')} "
+            f"{known}. Whoever has a public copy can join it by what the rows say, which nothing here can stop. "
             "It is flagged as `implausible_score` if the accuracy is beyond what such data allow. Fewer stolen "
             "answers than that are not recognised."
         )
