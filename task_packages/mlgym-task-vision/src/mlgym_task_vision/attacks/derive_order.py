@@ -1,7 +1,7 @@
 """Derives the secret order from the public key, and submits the labels of a public copy in this order.
 
-It knows the code of this package and of mlgym: how the order follows from the key, the task, the variant and the part of
-the data. Which of them are the right ones it finds out by the labels of the training images.
+It knows the code of this package and of mlgym: how the order follows from the key, the task, the variant and the part
+of the data. Which of them are the right ones it finds out by the labels of the training images.
 """
 
 import csv

@@ -20,6 +20,7 @@ import time
 import zipfile
 import zlib
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ def files(root: str, least_bytes: int) -> list[str]:
         if folder == "/":
             folders[:] = [name for name in folders if name not in ("proc", "sys", "dev")]
         for name in names:
-            path = os.path.join(folder, name)
+            path = str(Path(folder, name))
             if name in OWN_FILES and Path(folder).resolve() == Path.cwd():
                 continue
             try:
@@ -88,6 +89,11 @@ def files(root: str, least_bytes: int) -> list[str]:
             if stat.S_ISREG(status.st_mode) and least_bytes <= status.st_size <= LARGEST_FILE:
                 found.append(path)
     return sorted(found, key=lambda path: not any(word in path.lower() for word in USUAL_NAMES))
+
+
+def likeness(first: str, second: str) -> int:
+    """Return how many letters two names begin with alike."""
+    return sum(1 for _ in takewhile(lambda letters: letters[0] == letters[1], zip(first, second, strict=False)))
 
 
 class Search:
@@ -161,7 +167,7 @@ class Search:
         for sibling in Path(path).parent.iterdir():
             if sibling.is_file() and sibling.stat().st_size <= LARGEST_LABELS and os.access(sibling, os.R_OK):
                 near += unpacked(str(sibling), sibling.read_bytes())
-        near.sort(key=lambda item: -len(os.path.commonprefix([item[0], name])))
+        near.sort(key=lambda item: -likeness(item[0], name))
         # A header may look like images.
         fewer = LONGEST_HEADER // self.image_bytes
         for _, data in near:
