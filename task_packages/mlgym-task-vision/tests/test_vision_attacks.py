@@ -14,6 +14,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -109,9 +110,9 @@ def write_csv(folder: Path, images: np.ndarray, labels: np.ndarray, label_first:
     ("shape", "write"),
     [
         ((28, 28), write_idx),
-        ((28, 28), lambda *given: write_idx(*given, gzip.compress)),
-        ((28, 28), lambda *given: write_idx(*given, bz2.compress)),
-        ((28, 28), lambda *given: write_idx(*given, lzma.compress)),
+        ((28, 28), partial(write_idx, compress=gzip.compress)),
+        ((28, 28), partial(write_idx, compress=bz2.compress)),
+        ((28, 28), partial(write_idx, compress=lzma.compress)),
         ((28, 28), write_zipped_idx),
         ((28, 28), write_npy),
         ((8, 8), write_npy),
@@ -120,7 +121,7 @@ def write_csv(folder: Path, images: np.ndarray, labels: np.ndarray, label_first:
         ((32, 32, 3), write_cifar),
         ((32, 32, 3), write_cifar_archive),
         ((8, 8), write_csv),
-        ((28, 28), lambda *given: write_csv(*given, label_first=True)),
+        ((28, 28), partial(write_csv, label_first=True)),
     ],
 )
 def test_copies_in_many_forms_are_found(shape: tuple[int, ...], write: Write, tmp_path: Path) -> None:
