@@ -22,6 +22,7 @@ import pytest
 
 from mlgym_core import make
 from mlgym_core.preparation import PreparedTask
+from mlgym_core.sandbox import bwrap
 from mlgym_core.sandbox.bwrap import BwrapSandbox
 from mlgym_task_vision import classification
 from mlgym_task_vision.digits import Digits
@@ -199,6 +200,30 @@ def test_a_copy_is_found_in_a_sandbox_that_shows_one(
         assert env.result is not None
         assert env.result.final == 1
         assert "implausible_score" in env.result.integrity.flags
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BwrapSandbox.unavailable_reason() is not None, reason="bwrap does not work here")
+@pytest.mark.parametrize("shown", [True, False])
+def test_debians_copy_is_found_where_it_is_shown_and_not_where_it_is_hidden(
+    shown: bool, ready: Callable[[str, str], PreparedTask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not DEBIAN.is_dir():
+        pytest.skip(f"There is no {DEBIAN}.")
+    ready("vision/fashion-mnist", "mini")
+    if shown:
+        monkeypatch.setattr(bwrap, "hiding_arguments", lambda folders: [])
+    with make("vision/fashion-mnist", variant="mini", sandbox="bwrap") as env:
+        env.reset()
+        program = (ATTACKS / "search.py").read_text()
+        env.step({"tool": "write_file", "arguments": {"path": "search.py", "content": program}})
+        observation, *_ = env.step("python3 search.py")
+        assert f"found {5000 if shown else 0} of 5000 labels" in observation.text
+        env.step({"tool": "submit"})
+        assert env.result is not None
+        assert env.result.final is not None
+        assert (env.result.final == 1) == shown
+        assert ("memorised_answers" in env.result.integrity.flags) == shown
 
 
 # --------------------------------------------------------------------------------- deriving the order
