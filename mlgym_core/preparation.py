@@ -7,14 +7,14 @@ import importlib.util
 import json
 import os
 import shutil
-import tempfile
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
 from mlgym_core.data.declarations import SystemFiles
-from mlgym_core.data.obtaining import named_dataset, obtain
+from mlgym_core.data.obtaining import named_dataset, refresh
 from mlgym_core.data.store import DatasetStore
 from mlgym_core.errors import MlgymError, PluginError, UsageError
 from mlgym_core.host import Host
@@ -27,6 +27,9 @@ from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
 from mlgym_core.seeds import grading_key
 from mlgym_core.settings import cache_dir
 from mlgym_core.specs import TaskSpec
+
+_RECORD = "prepared.json"
+"""Name of the file beside both folders with their hash, and what tells whether they were changed."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def prepare_task(
     task = host.tasks.load(task_id)(chosen)
     package = _package_of(spec)
     folder = _folder(task, spec, package)
-    if not folder.is_dir():
+    if not _is_intact(folder):
         _prepare(task, spec, folder, notify)
         folder = _folder(task, spec, package)
     public, private = folder / "public", folder / "private"
@@ -104,7 +107,7 @@ def prepare_task(
         public=public,
         public_bytes=_size(public),
         private=private,
-        data_hash=(folder / "hash").read_text(),
+        data_hash=_record_of(folder)["hash"],
         package=package,
         packages=packages_for(_requirements(spec), notify),
         grader_packages=packages_for(spec.grader_requirements, notify),
@@ -139,19 +142,57 @@ def _dockerfile_of(spec: TaskSpec, package: Path) -> Path | None:
 def _prepare(task: Task, spec: TaskSpec, folder: Path, notify: Callable[[str], None]) -> None:
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with exclusive_lock(folder.with_name(f"{folder.name}.lock")):
-        if _folder(task, spec, _package_of(spec)).is_dir():
+        final = _folder(task, spec, _package_of(spec))
+        if _is_intact(final):
             return
+        if final.is_dir():
+            notify(f"The prepared files of {spec.id} have been changed; they are put aside.")
+            # Renamed and not removed: episodes may be using them.
+            final.rename(f"{final}-changed-{os.urandom(4).hex()}")
         notify(f"Preparing {spec.id} (once) …")
-        # `mkdtemp` makes folders that only their owner can enter; the rename keeps that.
-        partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}-", dir=folder.parent))
+        # Only the holder of the lock uses this name: so what a killed process left is removed here.
+        partial = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        # Only their owner can enter; the rename keeps that.
+        partial.mkdir(mode=0o700)
         try:
-            (partial / "hash").write_text(_write_files(task, spec, partial, notify))
+            record = {"hash": _write_files(task, spec, partial, notify), "stamps": _stamps_of(partial)}
+            (partial / _RECORD).write_text(json.dumps(record))
             # Data that were trusted at first use have their hash in the name from now on.
             final = _folder(task, spec, _package_of(spec))
             if not final.is_dir():
                 partial.rename(final)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _is_intact(folder: Path) -> bool:
+    """Return whether prepared files are there, and are what was written.
+
+    Sizes and times tell; where they differ, as after copying a cache, every byte is compared.
+    """
+    if not folder.is_dir():
+        return False
+    record = _record_of(folder)
+    if record.get("stamps") == _stamps_of(folder):
+        return True
+    return record.get("hash") == _content_hash((folder / "public", folder / "private"))
+
+
+def _record_of(folder: Path) -> dict[str, str]:
+    try:
+        record = json.loads((folder / _RECORD).read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _stamps_of(folder: Path) -> str:
+    """Return a hash of names, sizes and times of prepared files."""
+    roots = [folder / "public", folder / "private"]
+    found = [(str(path.relative_to(folder)), path.lstat()) for root in roots for path in sorted(root.rglob("*"))]
+    stamps = [(name, status.st_size, status.st_mtime_ns) for name, status in found if not stat.S_ISDIR(status.st_mode)]
+    return hashlib.sha256(json.dumps(stamps).encode()).hexdigest()
 
 
 def _write_files(task: Task, spec: TaskSpec, folder: Path, notify: Callable[[str], None]) -> str:
@@ -161,7 +202,7 @@ def _write_files(task: Task, spec: TaskSpec, folder: Path, notify: Callable[[str
     private.mkdir()
 
     def dataset(name: str) -> Path:
-        return obtain(spec.id, named_dataset(spec.id, task.datasets, name), notify).path
+        return refresh(spec.id, named_dataset(spec.id, task.datasets, name), notify).path
 
     try:
         task.prepare(Preparation(public, private, dataset))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import os
 import sys
@@ -17,6 +18,9 @@ from mlgym_core.settings import SETTINGS_FILE, file_settings
 
 if TYPE_CHECKING:
     from mlgym_core.host import Host
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+"""What the system says of a disk that is full, or that may not be written to."""
 
 COMMANDS = {
     "run": ("run:run_command", "Let agents play tasks, and grade what they submit."),
@@ -168,6 +172,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if shared.get("debug"):
             raise
         click.echo(f"Error: {type(error).__name__}: {' '.join(str(error).split())}", err=True)
-        click.echo("This is a bug in mlgym or in a plugin. `mlgym --debug …` shows where.", err=True)
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            click.echo("Make room or give access there, or have mlgym's files elsewhere: MLGYM_CACHE_DIR.", err=True)
+        else:
+            click.echo("This is a bug in mlgym or in a plugin. `mlgym --debug …` shows where.", err=True)
         code = 1
     sys.exit(code or 0)

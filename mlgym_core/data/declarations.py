@@ -21,6 +21,11 @@ anywhere: bound what is read (`read_gzip`, `read_member`), and open nothing that
 """
 
 
+def is_content_hash(text: str) -> bool:
+    """Return whether a text is a SHA-256 hash in hexadecimal."""
+    return len(text) == 64 and not set(text) - set("0123456789abcdef")
+
+
 def _check_file_name(name: str) -> None:
     if not name or name.startswith("/") or ".." in name.split("/") or "\\" in name:
         raise UsageError(f"{name!r} is not the name of a file of a dataset: write a relative path without '..'.")
@@ -233,7 +238,5 @@ class Dataset:
         check_plain_id(self.name)
         if not self.sources:
             raise UsageError(f"The dataset {self.name!r} names no source.")
-        if self.content_hash is not None and (
-            len(self.content_hash) != 64 or set(self.content_hash) - set("0123456789abcdef")
-        ):
+        if self.content_hash is not None and not is_content_hash(self.content_hash):
             raise UsageError(f"The dataset {self.name!r}: its `content_hash` is not 64 hexadecimal digits.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import http.client
 import json
 import random
+import socket
 import sys
 import time
 import urllib.error
@@ -14,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from mlgym_core import __version__
 from mlgym_core.data.declarations import RemoteFile
@@ -23,6 +26,8 @@ from mlgym_core.locking import exclusive_lock
 Notify = Callable[[str], None]
 """Told in a sentence before a long wait."""
 
+WHOLE = ".file"
+"""Ending of the names of files that came whole."""
 _TRIES = 5
 _STALLED_SECONDS = 30.0
 """A connection over which nothing comes for so long counts as broken."""
@@ -30,6 +35,8 @@ _LONGEST_WAIT = 60.0
 """A server that asks for more is not waited for."""
 _CHUNK = 1 << 18
 _SECONDS_BETWEEN_REPORTS = 10.0
+_PROGRESS_BYTES = 1 << 14
+"""A connection that brought less does not count as progress, or a server could keep us busy for ever."""
 _WORTH_TRYING_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -45,15 +52,29 @@ class _Retry(Exception):  # noqa: N818 - not an error yet
         self.wait = wait
 
 
+BROKEN_TRANSFER = (OSError, http.client.HTTPException, ValueError)
+"""What the library raises about servers, connections and addresses that are no good."""
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown and recorded: without the user's name and password, if it has them."""
+    parts = urlsplit(url)
+    return url if "@" not in parts.netloc else parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
 def request(url: str, headers: dict[str, str] | None = None) -> urllib.request.Request:
-    """Return a request that says who we are.
+    """Return a request that says who we are. A user's name and password in the URL are sent as basic authentication.
 
     Raises:
         DataError: if the URL is not http or https.
     """
     if not url.startswith(("https://", "http://")):
-        raise DataError(f"{url!r} is not an http or https URL.")
-    return urllib.request.Request(url, headers={"User-Agent": f"mlgym/{__version__}", **(headers or {})})  # noqa: S310
+        raise DataError(f"{without_password(url)!r} is not an http or https URL.")
+    sent = {"User-Agent": f"mlgym/{__version__}", **(headers or {})}
+    user = urlsplit(url).netloc.rpartition("@")[0]
+    if user:
+        sent["Authorization"] = f"Basic {base64.b64encode(unquote(user).encode()).decode()}"
+    return urllib.request.Request(without_password(url), headers=sent)  # noqa: S310
 
 
 def download(remote: RemoteFile, folder: Path, notify: Notify) -> Path:
@@ -67,7 +88,7 @@ def download(remote: RemoteFile, folder: Path, notify: Notify) -> Path:
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     name = hashlib.sha256(remote.url.encode()).hexdigest()[:32]
-    partial, done = folder / f"{name}.part", folder / f"{name}.file"
+    partial, done = folder / f"{name}.part", folder / f"{name}{WHOLE}"
     with exclusive_lock(folder / f"{name}.lock"):
         if not done.exists():
             _fetch(remote, partial, notify)
@@ -82,17 +103,19 @@ def download(remote: RemoteFile, folder: Path, notify: Notify) -> Path:
 
 
 def _check(remote: RemoteFile, path: Path) -> None:
+    shown = without_password(remote.url)
     size = path.stat().st_size
     if remote.size_bytes is not None and size != remote.size_bytes:
-        raise DataError(f"{remote.url} has {size:,} bytes instead of {remote.size_bytes:,}.")
+        raise DataError(f"{shown} has {size:,} bytes instead of {remote.size_bytes:,}.")
     if remote.sha256 is not None:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != remote.sha256:
-            raise DataError(f"{remote.url} has the SHA-256 checksum {found} instead of {remote.sha256}.")
+            raise DataError(f"{shown} has the SHA-256 checksum {found} instead of {remote.sha256}.")
 
 
 def _fetch(remote: RemoteFile, partial: Path, notify: Notify) -> None:
+    shown = without_password(remote.url)
     tries = 0
     while True:
         before = partial.stat().st_size if partial.exists() else 0
@@ -101,16 +124,16 @@ def _fetch(remote: RemoteFile, partial: Path, notify: Notify) -> None:
             return
         except _Retry as problem:
             # A transfer that came further was no failed try: a slow line may break a hundred times.
-            came_further = partial.exists() and partial.stat().st_size > before
+            came_further = partial.exists() and partial.stat().st_size >= before + _PROGRESS_BYTES
             tries = 1 if came_further else tries + 1
             if tries >= _TRIES:
-                raise DataError(f"{remote.url} could not be downloaded ({problem}), after {_TRIES} tries.") from None
+                raise DataError(f"{shown} could not be downloaded ({problem}), after {_TRIES} tries.") from None
             wait = problem.wait if problem.wait is not None else 2.0 ** (tries - 1) * random.uniform(0.5, 1)  # noqa: S311
             if wait > _LONGEST_WAIT:
                 raise DataError(
-                    f"{remote.url} could not be downloaded ({problem}); the server asks to come back in {wait:.0f} s."
+                    f"{shown} could not be downloaded ({problem}); the server asks to come back in {wait:.0f} s."
                 ) from None
-            notify(f"{remote.url}: {problem}; trying again in {wait:.0f} s …")
+            notify(f"{shown}: {problem}; trying again in {wait:.0f} s …")
             time.sleep(wait)
 
 
@@ -122,6 +145,7 @@ def _transfer(remote: RemoteFile, partial: Path, notify: Notify) -> None:
         DataError: otherwise.
     """
     headers = _headers_to_continue(remote, partial)
+    shown = without_password(remote.url)
     try:
         answer = urllib.request.urlopen(request(remote.url, headers), timeout=_STALLED_SECONDS)  # noqa: S310
     except urllib.error.HTTPError as error:
@@ -131,10 +155,10 @@ def _transfer(remote: RemoteFile, partial: Path, notify: Notify) -> None:
             raise _Retry("it has changed since the download began", wait=0.0) from None
         if error.code in _WORTH_TRYING_AGAIN:
             raise _Retry(f"the server answered {error.code} {error.reason}", _retry_after(error.headers)) from None
-        raise DataError(
-            f"{remote.url} cannot be downloaded: the server answered {error.code} {error.reason}."
-        ) from None
-    except (OSError, http.client.HTTPException) as error:
+        raise DataError(f"{shown} cannot be downloaded: the server answered {error.code} {error.reason}.") from None
+    except BROKEN_TRANSFER as error:
+        if isinstance(getattr(error, "reason", None), socket.gaierror):
+            raise DataError(f"{shown} cannot be downloaded: {_reason_of(error)}.") from None
         raise _Retry(_reason_of(error)) from None
     with answer:
         begin = _place_to_begin(answer, partial)
@@ -142,24 +166,28 @@ def _transfer(remote: RemoteFile, partial: Path, notify: Notify) -> None:
         total = None if length is None or not length.isdecimal() else begin + int(length)
         limit = remote.max_bytes if remote.size_bytes is None else remote.size_bytes
         if total is not None and total > limit:
-            raise DataError(f"{remote.url} is too large: {total:,} bytes, where {limit:,} are allowed.")
+            raise DataError(f"{shown} is too large: {total:,} bytes, where {limit:,} are allowed.")
         _remember_validator(answer, partial)
         with partial.open("r+b" if begin else "wb") as file, _progress(remote, total, notify) as report:
             file.truncate(begin)
             file.seek(begin)
             position = begin
-            try:
-                while chunk := answer.read(_CHUNK):
-                    position += len(chunk)
-                    if position > limit:
-                        file.truncate(0)
-                        raise DataError(f"{remote.url} is too large: more than {limit:,} bytes came.")
-                    file.write(chunk)
-                    report(position)
-            except (OSError, http.client.HTTPException) as error:
-                raise _Retry(_reason_of(error)) from None
+            while chunk := _next_chunk(answer):
+                position += len(chunk)
+                if position > limit:
+                    file.truncate(0)
+                    raise DataError(f"{shown} is too large: more than {limit:,} bytes came.")
+                file.write(chunk)
+                report(position)
         if total is not None and position < total:
             raise _Retry(f"the connection was closed after {position:,} of {total:,} bytes")
+
+
+def _next_chunk(answer: http.client.HTTPResponse) -> bytes:
+    try:
+        return answer.read(_CHUNK)
+    except BROKEN_TRANSFER as error:
+        raise _Retry(_reason_of(error)) from None
 
 
 def _reason_of(error: Exception) -> str:
@@ -228,7 +256,7 @@ def _progress(remote: RemoteFile, total: int | None, notify: Notify) -> Iterator
             yield lambda position: bar.update(task, completed=position)
         return
     size = "" if total is None else f" ({total / 1e6:,.1f} MB)"
-    notify(f"Downloading {remote.url}{size} …")
+    notify(f"Downloading {without_password(remote.url)}{size} …")
     began = last = time.monotonic()
     first: int | None = None
 
@@ -251,11 +279,21 @@ def copy_or_download(location: str, name: str, folder: Path, notify: Notify, *, 
     """Return a file of a mirror, `location` being a path, or a file, http or https URL.
 
     Raises:
-        DataError: if it cannot be had.
+        DataError: if it cannot be had, or is larger than `max_bytes`.
     """
     if location.startswith(("https://", "http://")):
         return download(RemoteFile(url=location, name=name, max_bytes=max_bytes), folder, notify)
-    path = Path(urllib.request.url2pathname(location.removeprefix("file://")))
+    if location.startswith("file://"):
+        parts = urlsplit(location)
+        if parts.netloc not in ("", "localhost"):
+            raise DataError(f"{location} names another machine; write file:///path")
+        path = Path(unquote(parts.path))
+    elif "://" in location:
+        raise DataError(f"{location} is neither a path nor a file, http or https URL")
+    else:
+        path = Path(location).expanduser()
     if not path.is_file():
         raise DataError(f"there is no file {path}")
+    if path.stat().st_size > max_bytes:
+        raise DataError(f"{path} has {path.stat().st_size:,} bytes, where {max_bytes:,} are allowed")
     return path

@@ -11,7 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from urllib.parse import unquote, urljoin
 
-from mlgym_core.data.downloads import request
+from mlgym_core.data.downloads import BROKEN_TRANSFER, request
 from mlgym_core.errors import DataError
 from mlgym_core.sandbox.environments import pip_settings
 
@@ -33,7 +33,7 @@ def url_on_index(project: str, file: str) -> str:
                 if name == file:
                     return url
             problems.append(f"an index has no {file}")
-        except (OSError, ValueError) as error:
+        except (*BROKEN_TRANSFER, KeyError, TypeError) as error:
             problems.append(f"an index cannot be read ({getattr(error, 'reason', error)})")
     raise DataError(f"{file} was not found: {'; '.join(problems) or 'pip, which names the indexes, is not installed'}")
 

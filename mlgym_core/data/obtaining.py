@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import os
 import subprocess
@@ -22,7 +23,7 @@ from mlgym_core.data.declarations import (
     SystemFiles,
     UserFiles,
 )
-from mlgym_core.data.downloads import Notify, copy_or_download, download
+from mlgym_core.data.downloads import Notify, copy_or_download, download, without_password
 from mlgym_core.data.indexes import url_on_index
 from mlgym_core.data.store import DatasetStore, StoredDataset
 from mlgym_core.errors import DataError, MlgymError, UsageError
@@ -31,8 +32,9 @@ from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
 from mlgym_core.settings import data_mirror, is_offline
 
 _PROGRAM_SECONDS = 900.0
-_MIRRORED_BYTES = 64 << 30
-"""Whoever runs a mirror is trusted with the size of its files, which no declaration gives for users' own."""
+_LEAST_LIMIT = 64 << 20
+_SIZE_FACTOR = 20
+"""By how much larger than the content a file from a mirror may be, where its size is not declared."""
 
 
 def silently(_message: str) -> None:
@@ -85,8 +87,11 @@ def refresh(task_id: str, dataset: Dataset, notify: Notify = silently, *, replac
     store = DatasetStore(task_id, dataset)
     with store.lock():
         found = store.find()
-        if found is not None and not replace and store.damage() is None:
-            return found
+        if found is not None and not replace:
+            damage = store.damage()
+            if damage is None:
+                return found
+            notify(f"The dataset {dataset.name!r} of {task_id} in the cache is damaged; fetching it anew …")
         return _obtain(store, notify, replace=replace)
 
 
@@ -146,6 +151,10 @@ def _decoding(decode: Decoder, files: Sequence[Path]) -> Callable[[Content], Non
             decode(files, content)
         except DataError:
             raise
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise
+            raise DataError(f"the files cannot be read ({error})") from error
         except MemoryError:
             raise DataError("the files need more memory than there is") from None
         except Exception as error:
@@ -168,13 +177,15 @@ def _obtain(store: DatasetStore, notify: Notify, *, replace: bool = False) -> St
                     store.discard_downloads()
                     raise
         except MlgymError as error:
+            # Files that came whole may belong to others that did not; those that came in part can go on.
+            store.discard_downloads(only_whole=True)
             problems.append(f"  {description}: {str(error).rstrip('.')}.")
     forms = dict.fromkeys(" ".join(_last_parts(source)) for source in dataset.sources if _importable(source))
     remedy = "".join(f"\n  mlgym data import {store.task_id} {dataset.name} {form}" for form in forms)
     raise DataError(
         f"The dataset {dataset.name!r} of {store.task_id} could not be had. What was tried:\n"
         + "\n".join(problems)
-        + (f"\nIf you have its files, wherever from:{remedy}" if remedy else "")
+        + (f"\nIf you have its files, wherever from:{remedy}\nor set MLGYM_DATA_MIRROR." if remedy else "")
     )
 
 
@@ -196,7 +207,7 @@ def _attempts(store: DatasetStore) -> Iterator[tuple[str, Source, _Fetch]]:
     mirror = data_mirror()
     for source in sources:
         if mirror is not None and _importable(source):
-            yield f"mirror {mirror}", source, _mirrored(store, mirror, source)
+            yield f"mirror {without_password(mirror)}", source, _mirrored(store, mirror, source)
     for source in sources:
         if isinstance(source, UserFiles):
             yield source.description, source, _user_files(source)
@@ -261,8 +272,8 @@ def _mirrored(store: DatasetStore, mirror: str, source: Source) -> _Fetch:
         _check_modules(source)
         base = f"{mirror.rstrip('/')}/{store.task_id}/{store.dataset.name}"
         yield [
-            copy_or_download(f"{base}/{name}", name, store.downloads, notify, max_bytes=_MIRRORED_BYTES)
-            for name in _last_parts(source)
+            copy_or_download(f"{base}/{name}", name, store.downloads, notify, max_bytes=limit)
+            for name, limit in zip(_last_parts(source), _limits(store.dataset, source), strict=True)
         ]
 
     return fetch
@@ -274,6 +285,15 @@ def _check_modules(source: Source) -> None:
         missing = [name for name in source.modules if importlib.util.find_spec(name) is None]
         if missing:
             raise DataError(f"reading it needs the Python package {missing[0]}. {source.remedy}".strip())
+
+
+def _limits(dataset: Dataset, source: Source) -> list[int]:
+    """Return how large each of a source's files may be, in bytes."""
+    if isinstance(source, Download):
+        return [remote.max_bytes if remote.size_bytes is None else remote.size_bytes for remote in source.remote]
+    if isinstance(source, PythonSourceArchive):
+        return [source.size_bytes]
+    return [max(_LEAST_LIMIT, _SIZE_FACTOR * dataset.size_bytes)] * len(source.files)
 
 
 def _user_files(source: UserFiles) -> _Fetch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlgym_core.data.content import Content, content_hash
-from mlgym_core.data.declarations import Dataset
-from mlgym_core.errors import DataError
+from mlgym_core.data.declarations import Dataset, is_content_hash
+from mlgym_core.data.downloads import WHOLE
+from mlgym_core.errors import ConfigurationError, DataError
 from mlgym_core.ids import slug
 from mlgym_core.locking import exclusive_lock
 from mlgym_core.records import write_json
@@ -55,17 +57,28 @@ class DatasetStore:
         """Folder for what is downloaded for this dataset, until its content is there."""
         return self._root / "downloads" / self._name
 
-    def discard_downloads(self) -> None:
-        """Remove what was downloaded, so that the next attempt begins anew."""
-        shutil.rmtree(self.downloads, ignore_errors=True)
+    def discard_downloads(self, *, only_whole: bool = False) -> None:
+        """Remove what was downloaded, so that the next attempt begins anew, or only the files that came whole."""
+        if not only_whole:
+            shutil.rmtree(self.downloads, ignore_errors=True)
+            return
+        for path in self.downloads.glob(f"*{WHOLE}"):
+            path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Keep other processes from obtaining this dataset meanwhile."""
         locks = self._root / "locks"
-        locks.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with exclusive_lock(locks / f"{self._name}.lock"):
-            yield
+        try:
+            locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with exclusive_lock(locks / f"{self._name}.lock"):
+                yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+                raise
+            raise ConfigurationError(
+                f"The cache {self._root} cannot be written to ({error.strerror}). Make room, or set MLGYM_CACHE_DIR."
+            ) from None
 
     def expected_hash(self) -> str | None:
         """Return the hash that the content must have: the declared one, or the one that was recorded at first use."""
@@ -147,9 +160,13 @@ class DatasetStore:
         stored = self.find()
         self.discard_downloads()
         self._record.unlink(missing_ok=True)
-        if stored is not None:
+        if stored is not None and not self._is_shared(stored.content_hash):
             _remove_tree(stored.path)
         return stored is not None
+
+    def _is_shared(self, found: str) -> bool:
+        """Whether another dataset's record names the same content."""
+        return any(found in path.read_text(encoding="utf-8") for path in self._record.parent.glob("*.json"))
 
     def _keep(self, partial: Path, found: str) -> None:
         folder = self._folder(found)
@@ -157,10 +174,16 @@ class DatasetStore:
             return
         for path in partial.iterdir():
             path.chmod(0o444)
-        # A folder can be renamed only while it is writable.
         if folder.is_dir():
-            _remove_tree(folder)
-        partial.rename(folder)
+            # Renamed first: others may be reading it.
+            damaged = folder.with_name(f"{partial.name}-damaged")
+            folder.chmod(0o700)
+            folder.rename(damaged)
+            partial.rename(folder)
+            _remove_tree(damaged)
+        else:
+            partial.rename(folder)
+        # A folder can be renamed only while it is writable.
         folder.chmod(0o555)
 
     def _folder(self, found: str) -> Path:
@@ -171,7 +194,9 @@ class DatasetStore:
             record = json.loads(self._record.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
-        return record if isinstance(record, dict) else {}
+        # It becomes part of paths.
+        is_sound = isinstance(record, dict) and all(isinstance(value, str) for value in record.values())
+        return record if is_sound and is_content_hash(record.get("content_hash", "")) else {}
 
     def _mismatch(self, found: str, expected: str) -> str:
         if self.dataset.content_hash is not None:

@@ -132,13 +132,21 @@ def system_arguments(*, network: bool = False) -> tuple[str, ...]:
 
 def hiding_arguments(folders: Iterable[str]) -> list[str]:
     """Return the arguments that cover folders of the system by empty ones."""
-    covered: list[Path] = []
-    for path in sorted(Path(folder).resolve() for folder in (DATA_FOLDER, *folders)):
-        # Nothing but `/usr` is shown in the first place, and what is below a covered folder is gone.
-        shown = is_below(path, Path("/usr")) and not any(is_below(path, folder) for folder in covered)
-        if shown and path.is_dir():
-            covered.append(path)
-    return [argument for path in covered for argument in ("--ro-bind", str(_empty_folder()), str(path))]
+    arguments = []
+    for path in outermost(Path(folder).resolve() for folder in (DATA_FOLDER, *folders)):
+        # Nothing else that the host has is shown in the first place.
+        if is_below(path, Path("/usr")) and path.is_dir():
+            arguments += ["--ro-bind", str(_empty_folder()), str(path)]
+    return arguments
+
+
+def outermost(folders: Iterable[Path]) -> list[Path]:
+    """Return the folders that lie in none of the others, each once."""
+    found: list[Path] = []
+    for path in sorted(folders):
+        if not any(is_below(path, folder) for folder in found):
+            found.append(path)
+    return found
 
 
 def _configuration(network: bool) -> Path:

@@ -144,8 +144,36 @@ def test_bombs_are_refused_before_they_fill_the_memory(tmp_path: Path) -> None:
     archive = _tar(tmp_path / "a.tar.gz", {"data": zeros, "wanted": b"1"})
     with pytest.raises(DataError, match="more than 1,000 bytes"):
         read_member(archive, "data", 1000)
-    with pytest.raises(DataError, match="more than 1,000 bytes of other files"):
+    with pytest.raises(DataError, match="more than 2,000 bytes"):
         read_member(archive, "wanted", 1000, max_skipped=1000)
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_bombs_in_headers_are_refused(kind: bytes, tmp_path: Path) -> None:
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = kind, BOMB_BYTES
+    with gzip.open(tmp_path / "a.tar.gz", "wb") as file:
+        file.write(header.tobuf(tarfile.GNU_FORMAT))
+        file.write(bytes(BOMB_BYTES))
+    with pytest.raises(DataError, match="A header of the archive"):
+        read_member(tmp_path / "a.tar.gz", "wanted", 1000)
+
+
+def test_archives_with_too_many_entries_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlgym_core.data.archives._MOST_ENTRIES", 100)
+    archive = _tar(tmp_path / "a.tar.gz", {str(number): b"" for number in range(200)})
+    assert read_member(archive, "50", 10) == b""
+    with pytest.raises(DataError, match="more than 100 entries"):
+        read_member(archive, "150", 10)
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_archives_are_recognised_by_their_content(mode: str, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "archive", mode) as archive:  # type: ignore[call-overload]
+        entry = tarfile.TarInfo("a" * 300)
+        entry.size = 1
+        archive.addfile(entry, io.BytesIO(b"1"))
+    assert read_member(tmp_path / "archive", "a" * 300, 10) == b"1"
 
 
 def test_a_zip_archive_that_lies_about_sizes_is_refused(tmp_path: Path) -> None:

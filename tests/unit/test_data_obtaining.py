@@ -442,6 +442,20 @@ def test_a_task_is_prepared_of_its_data_and_anew_when_trusted_data_are_replaced(
     assert second.data_hash != first.data_hash
 
 
+def test_a_task_is_not_prepared_of_damaged_data(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "mirror" / TASK / "lines"
+    folder.mkdir(parents=True)
+    (folder / "lines.txt").write_text(TEXT)
+    monkeypatch.setenv("MLGYM_DATA_MIRROR", str(tmp_path / "mirror"))
+    [declared, _] = host.tasks.load(TASK).datasets
+    path = obtain(TASK, declared).path / "lines.csv"
+    path.chmod(0o600)
+    path.write_text("damaged")
+    said: list[str] = []
+    assert lines(prepare_task(host, TASK, notify=said.append).public) == LINES
+    assert any("is damaged; fetching it anew" in sentence for sentence in said)
+
+
 def test_the_first_preparation_of_trusted_data_is_not_repeated(
     host: Host, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from mlgym_core.interfaces import SandboxLayout
 from mlgym_core.sandbox.environments import ADDED_PACKAGES, PIP_REFUSAL, write_pip_programs, write_pip_refusal
 from mlgym_core.sandbox.stored import stored_folder
-from mlgym_core.sandbox.system_view import DATA_FOLDER, is_below
+from mlgym_core.sandbox.system_view import DATA_FOLDER, outermost
 from mlgym_core.specs import Resources
 from mlgym_sandbox_docker.builds import PACKAGES
 from mlgym_sandbox_docker.descriptors import HANDOVER
@@ -79,8 +79,8 @@ def _temporary_folders(engine: Engine, image: Image, layout: SandboxLayout) -> d
     targets = {mount.target for mount in layout.mounts}
     options = f"rw,exec,nosuid,nodev,mode=1777,size={layout.temporary_bytes}"
     folders = dict.fromkeys((_TEMPORARY, *image.volumes), options)
-    hidden = [folder for folder in layout.hidden if not is_below(Path(folder), Path(DATA_FOLDER))]
-    folders |= dict.fromkeys((DATA_FOLDER, *hidden), "ro,nosuid,nodev,noexec,size=4k")
+    hidden = map(str, outermost(map(Path, (DATA_FOLDER, *layout.hidden))))
+    folders |= dict.fromkeys(hidden, "ro,nosuid,nodev,noexec,size=4k")
     if engine.name == "podman":
         # Where the root is read-only, it puts folders in memory there, of any size.
         folders |= dict.fromkeys(_PODMAN_FOLDERS, "ro,noexec,nosuid,nodev")
