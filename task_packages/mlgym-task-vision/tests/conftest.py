@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mlgym_core import DataError, Grading, Preparation, SubmittedProgram
+from mlgym_core import DataError, Grading, Preparation, SubmittedProgram, default_host
 from mlgym_core.data.obtaining import named_dataset, obtain
+from mlgym_core.preparation import PreparedTask, prepare_task
 from mlgym_task_vision.cifar10 import Cifar10
 from mlgym_task_vision.classification import ImageClassification
 from mlgym_task_vision.digits import Digits
@@ -59,6 +60,22 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, content_of: ContentOf) ->
             )
             made[key] = folder
         return made[key]
+
+    return prepare
+
+
+Ready = Callable[[str, str], PreparedTask]
+
+
+@pytest.fixture(scope="session")
+def ready() -> Ready:
+    """Return `ready(task_id, variant)`, which prepares a task and skips where its data cannot be had."""
+
+    def prepare(task_id: str, variant: str) -> PreparedTask:
+        try:
+            return prepare_task(default_host(), task_id, variant)
+        except DataError as error:
+            pytest.skip(str(error))
 
     return prepare
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mlgym_core import DataError, EpisodeResult, default_host, make
+from mlgym_core import EpisodeResult, default_host, make
 from mlgym_core.checks.findings import Finding
 from mlgym_core.checks.tasks import TaskChecks
-from mlgym_core.preparation import PreparedTask, prepare_task
+from mlgym_core.preparation import PreparedTask
 from mlgym_core.runner import Run, RunPlan
 from mlgym_core.sandbox.bwrap import BwrapSandbox
 
@@ -39,19 +39,6 @@ print("looked at", looked, "found", found)
 """
 
 Ready = Callable[[str, str], PreparedTask]
-
-
-@pytest.fixture(scope="session")
-def ready() -> Ready:
-    """Return `ready(task_id, variant)`, which prepares a task and skips where its data cannot be had."""
-
-    def prepare(task_id: str, variant: str) -> PreparedTask:
-        try:
-            return prepare_task(default_host(), task_id, variant)
-        except DataError as error:
-            pytest.skip(str(error))
-
-    return prepare
 
 
 def play(folder: Path, task: str, agent: str, variant: str = "full", **options: str) -> EpisodeResult:
@@ -143,3 +130,5 @@ def test_tasks_pass_all_checks(task_id: str, variant: str, ready: Ready) -> None
     assert found["attack: joins a public copy by the order of images"].detail.startswith("stopped: it earns 0.")
     assert found["attack: joins a public copy by ids"].detail.startswith("stopped: it earns 0.")
     assert "implausible_score" in found["attack: joins a public copy by content"].detail
+    assert "implausible_score" in found["attack: derives the order from the public key"].detail
+    assert found["attack: looks for a public copy in all that it can read"].detail.startswith("stopped: it earns 0.")

@@ -322,7 +322,13 @@ def test_scale_runs_from_baseline_to_reference_to_what_is_implausible(task_id: s
 @pytest.mark.parametrize("kind", TASKS.values())
 def test_contamination_is_stated(kind: type[ImageClassification]) -> None:
     text = kind(next(iter(kind.variants))).contamination()
-    for words in ("public", "neither their order nor their ids", "cannot be stopped", "public_answers"):
+    for words in (
+        "public",
+        "neither their order nor their ids",
+        "MLGYM_GRADING_KEY",
+        "cannot be stopped",
+        "public_answers",
+    ):
         assert words in text
     assert ("memorised_answers" in text) == kind.labels_have_errors
     assert kind.answers_public

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ PAPER = "MLGym: A New Framework and Benchmark for Advancing AI Research Agents (
 
 _GRADED = ("validation", "test")
 _ANSWERS = "answers.csv"
+_PUBLIC_KEY = "mlgym"
+"""What the order of images follows from where nobody has set `MLGYM_GRADING_KEY`."""
 _STARTERS = Path(__file__).parent / "starters"
 _ATTACKS = Path(__file__).parent / "attacks"
 
@@ -130,7 +133,7 @@ class Variant:
         return self.testing if split == "test" else self.learning
 
     def rows(self, task_id: str, variant: str) -> dict[str, list[int]]:
-        """Return the rows of each split in its part of the dataset, in secret order."""
+        """Return the rows of each split in its part of the dataset, in an order that is secret if the key is."""
         orders = {
             part: iter(secret_order(part.count, task=task_id, variant=variant, purpose=part.name))
             for part in {self.learning, self.testing}
@@ -266,7 +269,7 @@ class ImageClassification(Task):
         return self.chosen.anchors[split]
 
     def attacks(self) -> Sequence[Attack]:
-        """Return the ways of joining a public copy of the labels."""
+        """Return the ways of joining a public copy of the labels, and of finding one."""
         dataset = self.chosen.dataset
         return (
             Attack(
@@ -281,6 +284,13 @@ class ImageClassification(Task):
                 dataset=dataset,
                 outcome="flagged",
             ),
+            Attack(
+                name="derives the order from the public key",
+                program=_ATTACKS / "derive_order.py",
+                dataset=dataset,
+                outcome="flagged" if os.environ.get("MLGYM_GRADING_KEY", _PUBLIC_KEY) == _PUBLIC_KEY else "stopped",
+            ),
+            Attack(name="looks for a public copy in all that it can read", program=_ATTACKS / "search.py"),
         )
 
     def contamination(self) -> str:
@@ -292,11 +302,13 @@ class ImageClassification(Task):
             else ""
         )
         return (
-            f"{self.where_public} Images are shuffled and numbered anew by a keyed hash, so that neither their order "
-            "nor their ids can be joined with a public copy. Joining by content cannot be stopped: whoever brings the "
-            "published images into the sandbox finds each test image among them, and a model that was trained on them "
-            "may know them. All results therefore carry the flag `public_answers`, and results that are better than "
-            f"honest work has ever been are flagged `implausible_score`.{perfect}"
+            f"{self.where_public} Images are shuffled and numbered anew by a keyed hash. An agent that does not know "
+            "this package's code can join neither their order nor their ids with a public copy; whoever knows the code "
+            "can derive the order from the public key, unless the variable MLGYM_GRADING_KEY is set to a secret. "
+            "Joining by content cannot be stopped: whoever brings the published images into the sandbox finds each "
+            "test image among them, and a model that was trained on them may know them. All results therefore carry "
+            "the flag `public_answers`, and results that are better than honest work has ever been are flagged "
+            f"`implausible_score`.{perfect} Folders in which systems keep a copy are hidden from agents."
         )
 
 
