@@ -570,9 +570,12 @@ class ModelReply:
         reasoning_tokens: The latter alone.
         cost_usd: Cost in US dollars; None if unknown.
         seconds: Wall time that the provider took, in seconds.
+        estimated: Whether the numbers of tokens are our own estimates, since the provider gave none that can be true.
         prompt_token_ids: Ids of the request's tokens, if the server says them.
         completion_token_ids: Ids of the answer's tokens, likewise.
         log_probabilities: Natural logarithm of each answer token's probability, likewise.
+        extra: What else the provider wants to see again in the message when the conversation goes on, such as the
+            signed thoughts of a model that reasons.
     """
 
     text: str
@@ -585,9 +588,31 @@ class ModelReply:
     reasoning_tokens: int = 0
     cost_usd: float | None = None
     seconds: float = 0.0
+    estimated: bool = False
     prompt_token_ids: tuple[int, ...] | None = None
     completion_token_ids: tuple[int, ...] | None = None
     log_probabilities: tuple[float, ...] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_message(self) -> dict[str, Any]:
+        """Return the answer as the next message of the conversation.
+
+        If it has tool calls, one message `{"role": "tool", "tool_call_id": …, "content": …}` for each must follow.
+        """
+        message: dict[str, Any] = {**self.extra, "role": "assistant", "content": self.text or None}
+        if self.tool_calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    # Providers refuse arguments that are not a JSON object, even in what their model wrote.
+                    "function": {"name": call.tool, "arguments": "{}" if call.arguments is None else call.written},
+                }
+                for call in self.tool_calls
+            ]
+        elif message["content"] is None:
+            message["content"] = ""
+        return message
 
 
 Message = Mapping[str, Any]
@@ -599,7 +624,9 @@ ToolSchema = Mapping[str, Any]
 class Model(abc.ABC):
     """A language model. One instance serves all episodes of a run, at the same time.
 
-    The typed keyword parameters of its `__init__` after `provider` and `name` are its options (`-M key=value`).
+    The typed keyword parameters of its `__init__` after `provider` and `name` are its options (`-M key=value`). Those
+    with the type `pydantic.SecretStr` are never recorded. Making one is cheap: what takes time or can fail belongs into
+    `check`.
 
     Args:
         provider: The id under which it is registered: the part of `--model` before the first slash.
@@ -621,8 +648,10 @@ class Model(abc.ABC):
             ModelError: if the provider fails, after having been tried again where that may help.
         """
 
-    async def check(self) -> None:
+    def check(self) -> None:
         """Look at what can be known without asking the provider, such as whether there is a key.
+
+        It is called once, before any episode, and may take seconds.
 
         Raises:
             UsageError: naming what is missing.
@@ -630,6 +659,10 @@ class Model(abc.ABC):
 
     def context_tokens(self) -> int | None:
         """Return how many tokens a conversation and its answer may have together, or None if unknown."""
+        return None
+
+    def answer_tokens(self) -> int | None:
+        """Return how many tokens an answer may have, or None if unknown."""
         return None
 
     def count_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> int | None:
@@ -641,7 +674,7 @@ class Model(abc.ABC):
         return None
 
     async def close(self) -> None:
-        """Close connections. It is not used any more."""
+        """Close connections. A later call opens them anew."""
 
 
 class EpisodeModel(abc.ABC):
@@ -661,7 +694,10 @@ class EpisodeModel(abc.ABC):
     ) -> ModelReply:
         """Answer a conversation.
 
+        If only a shorter answer than `sampling` allows is within the budget, the model is asked for that.
+
         Raises:
+            EpisodeOver: if the episode has ended.
             BudgetExhausted: if a limit of the episode or the run is reached, or the call would exceed it. Let it
                 pass: the episode ends, and what is in the workspace is graded.
             ContextTooLong: if the conversation does not fit into the model's context.
@@ -675,6 +711,16 @@ class EpisodeModel(abc.ABC):
     @abc.abstractmethod
     def count_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> int:
         """Return about how many tokens a request has: the model's own count, or a quarter of its letters."""
+
+    @property
+    @abc.abstractmethod
+    def cost_left_usd(self) -> float | None:
+        """US dollars that the episode may still spend, within the run's budget too; None without a limit."""
+
+    @property
+    @abc.abstractmethod
+    def tokens_left(self) -> int | None:
+        """Tokens that the episode may still use, within the run's budget too; None without a limit."""
 
 
 class Executor(abc.ABC):
@@ -717,6 +763,7 @@ __all__ = [
     "EpisodeModel",
     "Executor",
     "Grading",
+    "Message",
     "Metric",
     "Model",
     "ModelReply",
@@ -733,4 +780,5 @@ __all__ = [
     "Tool",
     "ToolContext",
     "ToolResult",
+    "ToolSchema",
 ]
