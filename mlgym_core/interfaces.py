@@ -570,6 +570,7 @@ class ModelReply:
         reasoning_tokens: The latter alone.
         cost_usd: Cost in US dollars; None if unknown.
         seconds: Wall time that the provider took, in seconds.
+        from_cache: Whether it was given before and kept; tokens and cost are those of then.
         estimated: Whether the numbers of tokens are our own estimates, since the provider gave none that can be true.
         prompt_token_ids: Ids of the request's tokens, if the server says them.
         completion_token_ids: Ids of the answer's tokens, likewise.
@@ -589,6 +590,7 @@ class ModelReply:
     cost_usd: float | None = None
     seconds: float = 0.0
     estimated: bool = False
+    from_cache: bool = False
     prompt_token_ids: tuple[int, ...] | None = None
     completion_token_ids: tuple[int, ...] | None = None
     log_probabilities: tuple[float, ...] | None = None

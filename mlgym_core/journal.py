@@ -31,6 +31,7 @@ _NO_REPLY: Mapping[str, Any] = dict.fromkeys(
         "completion_tokens",
         "reasoning_tokens",
         "estimated",
+        "from_cache",
         "cost_usd",
         "prompt_token_ids",
         "completion_token_ids",

@@ -55,22 +55,26 @@ def result(env: Any) -> Any:
     return env.result
 
 
+def model_of(env: Any) -> Any:
+    assert env.model is not None
+    return env.model
+
+
 def ask_on_and_on(env: Any) -> None:
     for _ in range(100):
-        env.model.complete(HELLO)
+        model_of(env).complete(HELLO)
 
 
 def test_calls_are_counted_and_recorded(tmp_path: Path) -> None:
     with make("examples/number", model="parrot/polly,!submit", model_options={"price": 0.5}, runs_dir=tmp_path) as env:
         env.reset()
-        assert env.model is not None
-        assert env.model.id == "parrot/polly,!submit"
-        reply = env.model.complete(HELLO, env.tools, Sampling(temperature=0, stop=("x",)))
+        assert model_of(env).id == "parrot/polly,!submit"
+        reply = model_of(env).complete(HELLO, env.tools, Sampling(temperature=0, stop=("x",)))
         assert reply.text == "polly"
         again = [*HELLO, reply.as_message(), {"role": "user", "content": "more"}]
-        reply = env.model.complete(again, env.tools)
+        reply = model_of(env).complete(again, env.tools)
         assert reply.tool_calls[0].tool == "submit"
-        assert env.model.calls == 2
+        assert model_of(env).calls == 2
         env.step({"tool": "submit"})
     first, second = events(env)
     assert first["new_messages"] == HELLO
@@ -93,7 +97,7 @@ def test_calls_are_counted_and_recorded(tmp_path: Path) -> None:
 def test_an_unknown_cost_is_none() -> None:
     with make("examples/number", model=parrot()) as env:
         env.reset()
-        env.model.complete(HELLO)
+        model_of(env).complete(HELLO)
         env.step({"tool": "submit"})
     assert result(env).cost_usd is None
     assert result(env).tokens.prompt == 5
@@ -113,7 +117,7 @@ def test_without_a_model() -> None:
         ({"model_options": {"price": 1}}, "model_options"),
     ):
         with pytest.raises(UsageError, match=says):
-            make("examples/number", **options)  # type: ignore[arg-type]
+            make("examples/number", **options)
 
 
 def test_only_the_environment_that_made_a_model_closes_it() -> None:
@@ -127,7 +131,7 @@ def test_only_the_environment_that_made_a_model_closes_it() -> None:
 def test_the_model_answers_only_while_the_episode_goes_on() -> None:
     with make("examples/number", model=parrot()) as env:
         env.reset()
-        model = env.model
+        model = model_of(env)
         env.step({"tool": "submit"})
         with pytest.raises(EpisodeOver):
             model.complete(HELLO)
@@ -170,11 +174,11 @@ def test_the_answer_is_as_short_as_the_budget() -> None:
     model = parrot(price=0.01, answer=500)
     with make("examples/number", model=model, max_cost=3.0) as env:
         env.reset()
-        env.model.complete(HELLO)
-        env.model.complete(HELLO, (), Sampling(max_tokens=100))
+        model_of(env).complete(HELLO)
+        model_of(env).complete(HELLO, (), Sampling(max_tokens=100))
         assert [sampling.max_tokens for _, sampling in model.asked] == [295, 100]
-        assert env.model.cost_left_usd == pytest.approx(2.8)
-        assert env.model.tokens_left is None
+        assert model_of(env).cost_left_usd == pytest.approx(2.8)
+        assert model_of(env).tokens_left is None
 
 
 def test_wall_time_cuts_a_call_off(tmp_path: Path) -> None:
@@ -182,7 +186,7 @@ def test_wall_time_cuts_a_call_off(tmp_path: Path) -> None:
         env.reset()
         began = time.monotonic()
         with pytest.raises(BudgetExhausted, match="max_time"):
-            env.model.complete(HELLO)
+            model_of(env).complete(HELLO)
         assert time.monotonic() - began < 5
         assert env.step("echo too late")[3]
     [call] = events(env)
@@ -196,7 +200,7 @@ def test_working_time_does_not_pass_while_the_model_answers() -> None:
     with make("examples/number", model=parrot(seconds=0.5), max_working_time=0.4) as env:
         env.reset()
         for _ in range(2):
-            env.model.complete(HELLO)
+            model_of(env).complete(HELLO)
         assert env.working_seconds_left is not None
         assert env.working_seconds_left > 0.1
         observation, _, _, truncated, info = env.step("sleep 100")
@@ -217,11 +221,11 @@ def test_failures_of_the_model_are_raised_and_recorded(tmp_path: Path) -> None:
     with make("examples/number", model=parrot("fails,long,fine"), runs_dir=tmp_path) as env:
         env.reset()
         with pytest.raises(ModelError, match="out"):
-            env.model.complete(HELLO)
+            model_of(env).complete(HELLO)
         with pytest.raises(ContextTooLong):
-            env.model.complete(HELLO)
-        assert env.model.complete(HELLO).text == "fine"
-        assert env.model.calls == 1
+            model_of(env).complete(HELLO)
+        assert model_of(env).complete(HELLO).text == "fine"
+        assert model_of(env).calls == 1
     failed, _, fine = events(env)
     assert failed["error"] == "The parrot is out."
     assert failed["text"] is None
@@ -233,12 +237,12 @@ def test_forks_share_the_budget() -> None:
     model = parrot(price=0.01, answer=5)
     with make("examples/number", model=model, max_cost=0.35) as env:
         env.reset()
-        env.model.complete(HELLO)
+        model_of(env).complete(HELLO)
         with env.fork(env.snapshot()) as twin:
-            twin.model.complete(HELLO)
-            env.model.complete(HELLO)
+            model_of(twin).complete(HELLO)
+            model_of(env).complete(HELLO)
             with pytest.raises(BudgetExhausted):
-                twin.model.complete(HELLO)
+                model_of(twin).complete(HELLO)
             twin.step({"tool": "submit"})
             assert result(twin).cost_usd == pytest.approx(0.1)
         env.step({"tool": "submit"})
@@ -249,14 +253,13 @@ async def test_calls_at_the_same_time_do_not_exceed_the_budget_together() -> Non
     model = parrot(price=0.01, answer=50, seconds=0.05)
     async with make_async("examples/number", model=model, max_cost=1.0) as env:
         await env.reset()
-        assert env.model is not None
-        tasks = [asyncio.ensure_future(env.model.complete(HELLO)) for _ in range(30)]
+        tasks = [asyncio.ensure_future(model_of(env).complete(HELLO)) for _ in range(30)]
         done = await asyncio.gather(*tasks, return_exceptions=True)
         answered = [one for one in done if isinstance(one, ModelReply)]
         assert all(isinstance(one, ModelReply | BudgetExhausted) for one in done)
         # Of 0.10 each, as many as have place for an answer of 50 tokens.
         assert len(answered) == 5
-        assert env.model.calls == 5
+        assert model_of(env).calls == 5
         await env.step({"tool": "submit"})
         assert result(env).cost_usd == pytest.approx(0.5)
 
@@ -264,8 +267,7 @@ async def test_calls_at_the_same_time_do_not_exceed_the_budget_together() -> Non
 async def test_waiting_at_the_same_time_counts_once() -> None:
     async with make_async("examples/number", model=parrot(seconds=0.3), max_working_time=60) as env:
         await env.reset()
-        assert env.model is not None
-        await asyncio.gather(*[env.model.complete(HELLO) for _ in range(4)])
+        await asyncio.gather(*[model_of(env).complete(HELLO) for _ in range(4)])
         left = env.working_seconds_left
         assert left is not None
         assert 59 < left <= 60
@@ -274,8 +276,7 @@ async def test_waiting_at_the_same_time_counts_once() -> None:
 async def test_a_call_that_is_cancelled_counts(tmp_path: Path) -> None:
     async with make_async("examples/number", model=parrot(seconds=100), runs_dir=tmp_path) as env:
         await env.reset()
-        assert env.model is not None
-        task = asyncio.ensure_future(env.model.complete(HELLO))
+        task = asyncio.ensure_future(model_of(env).complete(HELLO))
         await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -320,9 +321,9 @@ def test_accounts_of_a_run(tmp_path: Path) -> None:
     model = parrot(price=0.5)
     with make("examples/number", model=model, runs_dir=tmp_path) as env:
         env.reset()
-        env.model.complete(HELLO)
+        model_of(env).complete(HELLO)
         with env.fork(env.snapshot()) as twin:
-            twin.model.complete(HELLO)
+            model_of(twin).complete(HELLO)
     [run] = tmp_path.iterdir()
     usage, seconds = used_before(run, model)
     assert (usage.calls, usage.cost_usd, usage.prompt_tokens, usage.unknown) == (2, 10.0, 10, 0)
