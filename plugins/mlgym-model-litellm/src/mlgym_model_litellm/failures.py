@@ -74,7 +74,7 @@ def pause_before(attempt: int, after: float | None, first: float) -> float:
         after: What the provider asks for. It gets that, and a little more, so that not all come back at once.
         first: The mean pause before the first attempt; further ones double it.
     """
-    longest = min(2 * first * 2 ** (attempt - 1), _LONGEST_PAUSE)
+    longest = min(math.ldexp(first, attempt), _LONGEST_PAUSE)
     jitter = random.random() * longest  # noqa: S311 - nothing secret
     return jitter if after is None else after + jitter / 4
 

@@ -32,7 +32,7 @@ def load() -> Any:
     # About its own code, and about answers that are not quite what they should be. Whoever resets filters, as pytest
     # does, gets these again with the next call.
     warnings.filterwarnings("ignore", module=r"litellm\b")
-    warnings.filterwarnings("ignore", "Pydantic serializer warnings", UserWarning)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"pydantic\b")
     return _loaded()
 
 
