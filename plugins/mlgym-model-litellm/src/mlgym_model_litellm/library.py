@@ -22,6 +22,8 @@ _SETTINGS = {
     # Its own client for OpenAI-compatible servers. That of OpenAI takes four times the time, all of it for checking
     # each message of the conversation against types.
     "EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER": "True",
+    # It need not search conversations for images, for logs that nobody writes.
+    "MAX_BASE64_LENGTH_FOR_LOGGING": "0",
 }
 # They write requests with their URLs, which hold the key with some providers.
 _LOGGERS = ("LiteLLM", "LiteLLM Proxy", "LiteLLM Router", "httpx", "httpcore", "openai", "aiohttp")

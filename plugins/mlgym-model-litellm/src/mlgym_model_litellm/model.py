@@ -29,7 +29,9 @@ _NO_KEY = "none"
 _OTHER_WAYS = ("AWS_", "VERTEX", "GOOGLE_APPLICATION")
 """Variables that need not be set, since these clouds also take keys from files and machines."""
 _SECRET_PARAMETER = re.compile(r"key|secret|password|credential|headers|token(?!s|_ids)")
-_RESERVED = frozenset({"model", "messages", "tools", "stream", "timeout", "max_retries", "num_retries", "drop_params"})
+# Retries are ours, records are ours, and what a model does not know, such as a temperature, is left out.
+_OUR_OWN: Mapping[str, Any] = {"max_retries": 0, "num_retries": 0, "drop_params": True}
+_RESERVED = frozenset({"model", "messages", "tools", "stream", "timeout", *_OUR_OWN})
 
 
 class LiteLLMModel(Model):
@@ -220,7 +222,7 @@ class LiteLLMModel(Model):
     async def _answer(self, request: dict[str, Any]) -> ModelReply:
         library = load()
         secret = self._key
-        call = {**request, "max_retries": 0, "num_retries": 0, "timeout": self._timeout, "drop_params": True}
+        call = {**request, "timeout": self._timeout, **_OUR_OWN}
         if self._base_url is not None:
             call["api_base"] = self._base_url
         if secret is not None:
