@@ -57,8 +57,8 @@ def _pairs(flag: str, pairs: tuple[str, ...]) -> dict[str, str]:
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator or not key:
-            # Without the value: it may be a secret.
-            raise UsageError(f"{flag} {key}… is not an option: write {flag} key=value.")
+            # Without repeating it: it may be a secret.
+            raise UsageError(f"An option that follows {flag} has no value: write {flag} key=value.")
         options[key.replace("-", "_")] = value
     return options
 

@@ -136,6 +136,7 @@ class ScriptedModelServer:
         latency: Seconds until each answer begins.
         key: The key that requests must carry; others are answered with status 401.
         models: The names that `/v1/models` lists.
+        endings: How the paths end that the script answers. For other kinds of servers, with answers that are a `body`.
         port: Where it listens on the loopback interface; 0 is any free port.
 
     Attributes:
@@ -149,6 +150,7 @@ class ScriptedModelServer:
         latency: float = 0.0,
         key: str | None = None,
         models: Sequence[str] = ("scripted",),
+        endings: tuple[str, ...] = ("/chat/completions",),
         port: int = 0,
     ) -> None:
         self.requests: list[RecordedRequest] = []
@@ -157,6 +159,7 @@ class ScriptedModelServer:
         self._latency = latency
         self._key = key
         self._models = models
+        self._endings = endings
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", port), _handler(self))
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -248,7 +251,7 @@ def _handler(server: ScriptedModelServer) -> type[http.server.BaseHTTPRequestHan
             except ValueError:
                 body = {}
             headers = {name.lower(): value for name, value in self.headers.items()}
-            if not self.path.endswith("/chat/completions"):
+            if not self.path.endswith(server._endings):
                 self._send(error_answer(404, f"There is no {self.path}."), {})
                 return
             answer = server._answer(RecordedRequest(time.monotonic(), self.path, headers, body))

@@ -239,6 +239,61 @@ async def test_reasoning_goes_back_with_the_next_request(make: Make) -> None:
     assert reply.as_message() == {"role": "assistant", "content": "x", "reasoning_content": "hm"}
 
 
+async def test_texts_that_are_not_unicode(make: Make) -> None:
+    model, server = make("half a \ud83d pair", "fine")
+    reply = await model.complete(HELLO)
+    assert reply.text == "half a \ud83d pair"
+    messages = [*HELLO, reply.as_message(), {"role": "user", "content": "more \udcff"}]
+    assert model.count_tokens(messages) > 5
+    assert (await model.complete(messages)).text == "fine"
+    assert server.requests[1].body["messages"][2]["content"] == "more \udcff"
+
+
+async def test_a_provider_with_an_interface_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", CANARY)
+    usage = {"input_tokens": 40, "cache_read_input_tokens": 60, "cache_creation_input_tokens": 0, "output_tokens": 20}
+    thought = {"type": "thinking", "thinking": "hm", "signature": "signed"}
+    use = {"type": "tool_use", "id": "toolu_1", "name": "bash", "input": {"command": "ls"}}
+    message: dict[str, Any] = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-4-20250514",
+    }
+    message |= {"content": [thought, {"type": "text", "text": "Look:"}, use], "stop_reason": "tool_use", "usage": usage}
+    overloaded = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    limited = {"type": "error", "error": {"type": "rate_limit_error", "message": "Slower"}}
+    long = {
+        "type": "error",
+        "error": {"type": "invalid_request_error", "message": "prompt is too long: 210000 tokens > 200000 maximum"},
+    }
+    answers = [
+        ScriptedAnswer(status=529, body=json.dumps(overloaded).encode()),
+        ScriptedAnswer(status=429, headers={"Retry-After": "1"}, body=json.dumps(limited).encode()),
+        ScriptedAnswer(body=json.dumps(message).encode()),
+        ScriptedAnswer(body=json.dumps(message).encode()),
+        ScriptedAnswer(status=400, body=json.dumps(long).encode()),
+    ]
+    with ScriptedModelServer(answers, endings=("/v1/messages",)) as server:
+        options = {"base_url": server.url.removesuffix("/v1"), "api_key_variable": "MY_KEY", "retry_pause": 0.01}
+        model = make_model(Host.of(plugin), "anthropic/claude-sonnet-4-20250514", options)
+        model.check()
+        reply = await model.complete(HELLO, [TOOL])
+        assert (reply.text, reply.finish_reason) == ("Look:", "tool_calls")
+        assert [(call.tool, call.arguments) for call in reply.tool_calls] == [("bash", {"command": "ls"})]
+        assert (reply.prompt_tokens, reply.cached_tokens, reply.completion_tokens) == (100, 60, 20)
+        assert reply.cost_usd == pytest.approx((40 * 3 + 60 * 0.3 + 20 * 15) / 1e6)
+        result = {"role": "tool", "tool_call_id": "toolu_1", "content": "strategy.py"}
+        await model.complete([*HELLO, reply.as_message(), result], [TOOL])
+        with pytest.raises(ContextTooLong):
+            await model.complete(HELLO)
+        await model.close()
+    assert server.requests[0].headers["x-api-key"] == CANARY
+    assert 1.0 <= server.requests[2].t - server.requests[1].t < 3.0
+    # Signed thoughts go back as they came.
+    assert thought in server.requests[3].body["messages"][1]["content"]
+
+
 async def test_tokens_are_counted_without_a_network(make: Make) -> None:
     model, _ = make()
     short = model.count_tokens(HELLO)
@@ -304,6 +359,13 @@ def test_pauses_grow_and_differ() -> None:
     assert sum(pauses[0]) < sum(pauses[1]) < sum(pauses[2])
     assert len(set(pauses[0])) > 290
     assert all(5 <= pause_before(1, 5.0, 1.0) <= 5.5 for _ in range(100))
+
+
+async def test_nobody_waits_for_hours(make: Make) -> None:
+    model, server = make(rate_limit(after=86400), "fine")
+    with pytest.raises(ModelError, match="asks to wait for 86400 s"):
+        await model.complete(HELLO)
+    assert len(server.requests) == 1
 
 
 async def test_retries_end(make: Make) -> None:

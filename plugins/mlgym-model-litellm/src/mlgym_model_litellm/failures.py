@@ -15,6 +15,8 @@ from mlgym_core import ContextTooLong, ModelError
 
 _LONGEST_TEXT = 500
 _LONGEST_PAUSE = 60.0
+_LONGEST_WAIT = 900.0
+"""Seconds. Who asks for a longer wait is not waited for."""
 _PASSING = frozenset({408, 409, 425, 429})
 _NO_MONEY = ("insufficient_quota", "exceeded your current quota", "billing")
 
@@ -61,9 +63,12 @@ def failure_of(error: Exception, model: str, key_hint: str, seconds: float) -> F
     if status == 429 and any(word in said.lower() for word in _NO_MONEY):
         return Failure(ModelError(f"The account for {model} is used up: {said}"), retry=False)
     # LiteLLM has 200 for an answer that it could not read, and 500 for connections that broke.
+    after = _retry_after(_headers(error))
+    if after is not None and after > _LONGEST_WAIT:
+        return Failure(ModelError(f"The provider of {model} asks to wait for {after:.0f} s: {said}"), retry=False)
     passing = not isinstance(status, int) or status in _PASSING or status >= 500 or status == 200
     what = f" ({status})" if isinstance(status, int) and status not in (200, 500) else ""
-    return Failure(ModelError(f"{model} failed{what}: {said}"), retry=passing, after=_retry_after(_headers(error)))
+    return Failure(ModelError(f"{model} failed{what}: {said}"), retry=passing, after=after)
 
 
 def pause_before(attempt: int, after: float | None, first: float) -> float:

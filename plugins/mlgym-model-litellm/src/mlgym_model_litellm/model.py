@@ -113,8 +113,7 @@ class LiteLLMModel(Model):
                 raise UsageError(f"The model's option {option} is {value}: it must be at least {least}.")
         self._check_url()
         _ = self._parameters
-        if self._prices is not None:
-            price_in_file(self._prices, self._id)
+        _ = self._own_price
         if self._cache is not None:
             self._cache.prepare()
         self._check_key()
@@ -327,21 +326,20 @@ class LiteLLMModel(Model):
 
     @functools.cached_property
     def _price(self) -> Price | None:
-        if self._prices is not None:
-            price = price_in_file(self._prices, self._id, self._called, self.name)
-            if price is not None:
-                return price
-        return price_in_table(self._entry)
+        return price_in_table(self._entry) if self._own_price is None else self._own_price
+
+    @functools.cached_property
+    def _own_price(self) -> Price | None:
+        return None if self._prices is None else price_in_file(self._prices, self._id, self._called, self.name)
 
     def _cost(self, response: Any, reply: ModelReply) -> float | None:
         if reply.estimated:
             return None
         if (stated := stated_cost(response)) is not None:
             return stated
-        in_file = self._prices is not None and price_in_file(self._prices, self._id, self._called, self.name)
         if self._price is None:
             return None
-        if not in_file:
+        if self._own_price is None:
             # LiteLLM also knows of prices that depend on the length, and of what writing to caches costs.
             known = (getattr(response, "_hidden_params", None) or {}).get("response_cost")
             if isinstance(known, float) and known > 0:
