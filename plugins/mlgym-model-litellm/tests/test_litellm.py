@@ -258,7 +258,7 @@ async def test_a_provider_with_an_interface_of_its_own(monkeypatch: pytest.Monke
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
-        "model": "claude-sonnet-4-20250514",
+        "model": "claude-sonnet-4-5-20250929",
     }
     message |= {"content": [thought, {"type": "text", "text": "Look:"}, use], "stop_reason": "tool_use", "usage": usage}
     overloaded = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
@@ -276,7 +276,7 @@ async def test_a_provider_with_an_interface_of_its_own(monkeypatch: pytest.Monke
     ]
     with ScriptedModelServer(answers, endings=("/v1/messages",)) as server:
         options = {"base_url": server.url.removesuffix("/v1"), "api_key_variable": "MY_KEY", "retry_pause": 0.01}
-        model = make_model(Host.of(plugin), "anthropic/claude-sonnet-4-20250514", options)
+        model = make_model(Host.of(plugin), "anthropic/claude-sonnet-4-5-20250929", options)
         model.check()
         reply = await model.complete(HELLO, [TOOL])
         assert (reply.text, reply.finish_reason) == ("Look:", "tool_calls")
