@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Accuracy as Accuracy,
         RootMeanSquaredError as RootMeanSquaredError,
     )
+    from mlgym_core.conversations import recorded_conversations as recorded_conversations
     from mlgym_core.data.archives import (
         read_gzip as read_gzip,
         read_limited as read_limited,
@@ -34,15 +35,18 @@ if TYPE_CHECKING:
     from mlgym_core.env import AsyncEnv as AsyncEnv
     from mlgym_core.episode import Snapshot as Snapshot, TaskView as TaskView
     from mlgym_core.errors import (
+        BudgetExhausted as BudgetExhausted,
         CapabilityError as CapabilityError,
         ConfigurationError as ConfigurationError,
         ConflictError as ConflictError,
+        ContextTooLong as ContextTooLong,
         DataError as DataError,
         EpisodeOver as EpisodeOver,
         GraderError as GraderError,
         InfrastructureError as InfrastructureError,
         InvalidSubmission as InvalidSubmission,
         MlgymError as MlgymError,
+        ModelError as ModelError,
         PluginError as PluginError,
         SandboxError as SandboxError,
         SandboxUnavailableError as SandboxUnavailableError,
@@ -68,14 +72,18 @@ if TYPE_CHECKING:
         Anchors as Anchors,
         Attack as Attack,
         EpisodeEvent as EpisodeEvent,
+        EpisodeModel as EpisodeModel,
         Executor as Executor,
         Grading as Grading,
         Kept as Kept,
+        Message as Message,
         Metric as Metric,
         Model as Model,
         ModelReply as ModelReply,
+        ModelToolCall as ModelToolCall,
         Mount as Mount,
         Preparation as Preparation,
+        Sampling as Sampling,
         Sandbox as Sandbox,
         SandboxLayout as SandboxLayout,
         SandboxProcess as SandboxProcess,
@@ -85,6 +93,7 @@ if TYPE_CHECKING:
         Tool as Tool,
         ToolContext as ToolContext,
         ToolResult as ToolResult,
+        ToolSchema as ToolSchema,
     )
     from mlgym_core.limits import (
         Limits as Limits,
@@ -122,6 +131,7 @@ __version__ = "0.1.0"
 # The imports above once more, for when the program runs; a test holds the two together.
 _NAMES = {
     "mlgym_core.builtin.metrics": "Accuracy R2 RootMeanSquaredError",
+    "mlgym_core.conversations": "recorded_conversations",
     "mlgym_core.data.archives": "read_gzip read_limited read_member read_members",
     "mlgym_core.data.content": "Content",
     "mlgym_core.data.declarations": (
@@ -131,16 +141,17 @@ _NAMES = {
     "mlgym_core.episode": "Snapshot TaskView",
     "mlgym_core.making": "EnvOptions",
     "mlgym_core.errors": (
-        "CapabilityError ConfigurationError ConflictError DataError EpisodeOver GraderError InfrastructureError "
-        "InvalidSubmission MlgymError PluginError SandboxError SandboxUnavailableError ToolError "
-        "UnknownNameError UsageError"
+        "BudgetExhausted CapabilityError ConfigurationError ConflictError ContextTooLong DataError EpisodeOver "
+        "GraderError InfrastructureError InvalidSubmission MlgymError ModelError PluginError SandboxError "
+        "SandboxUnavailableError ToolError UnknownNameError UsageError"
     ),
     "mlgym_core.face": ("Env make make_async"),
     "mlgym_core.hookspecs": ("API_VERSION hookimpl"),
     "mlgym_core.host": ("Host default_host"),
     "mlgym_core.interfaces": (
-        "Agent Anchors Attack EpisodeEvent Executor Grading Kept Metric Model ModelReply Mount Preparation Sandbox "
-        "SandboxLayout SandboxProcess SubmissionFile SubmittedProgram Task Tool ToolContext ToolResult"
+        "Agent Anchors Attack EpisodeEvent EpisodeModel Executor Grading Kept Message Metric Model ModelReply "
+        "ModelToolCall Mount Preparation Sampling Sandbox SandboxLayout SandboxProcess SubmissionFile SubmittedProgram "
+        "Task Tool ToolContext ToolResult ToolSchema"
     ),
     "mlgym_core.limits": ("Limits"),
     "mlgym_core.predictions": "any_text finite_number one_of read_predictions",

@@ -27,12 +27,21 @@ from mlgym_core.episode import (
     split_of_validations,
     task_view,
 )
-from mlgym_core.errors import EpisodeOver, InfrastructureError, InvalidSubmission, MlgymError, ToolError, UsageError
+from mlgym_core.errors import (
+    BudgetExhausted,
+    EpisodeOver,
+    InfrastructureError,
+    InvalidSubmission,
+    MlgymError,
+    ToolError,
+    UsageError,
+)
 from mlgym_core.grading.grader import GradingOrder, grade_submission
 from mlgym_core.ids import slug
-from mlgym_core.interfaces import Sandbox, ToolContext, ToolResult
+from mlgym_core.interfaces import EpisodeModel, Model, Sandbox, ToolContext, ToolResult
 from mlgym_core.journal import Journal, Observer
-from mlgym_core.limits import Limits
+from mlgym_core.limits import Limits, exit_reason_of
+from mlgym_core.metering import Budget, EpisodeClock, MeteredModel
 from mlgym_core.preparation import PreparedTask
 from mlgym_core.records import episode_folder, write_json
 from mlgym_core.rewards import RewardLedger
@@ -82,6 +91,9 @@ class AsyncEnv(ToolContext):
         run_folder: Path | None,
         identity: EpisodeIdentity,
         observers: Sequence[Observer] = (),
+        model: Model | None = None,
+        run_budget: Budget | None = None,
+        owns_model: bool = False,
     ) -> None:
         self._prepared = prepared
         self.task = task_view(prepared, protocol)
@@ -96,6 +108,9 @@ class AsyncEnv(ToolContext):
         self._run_folder = run_folder
         self._identity = identity
         self._observers = observers
+        self._model = model
+        self._run_budget = run_budget
+        self._owns_model = owns_model
         self._episode: Episode | None = None
         self._busy = False
 
@@ -138,9 +153,13 @@ class AsyncEnv(ToolContext):
     @property
     def seconds_left(self) -> float | None:
         """Wall time that the episode still has, in seconds; None without a limit."""
-        if self.limits.max_time is None:
-            return None
-        return max(self.limits.max_time - (time.monotonic() - self._current().started), 0.0)
+        return self._current().clock.seconds_left
+
+    @property
+    def working_seconds_left(self) -> float | None:
+        """Time without that in which the language model is waited for, in seconds; None without a limit."""
+        limit = self.limits.max_working_time
+        return None if limit is None else max(limit - self._current().clock.working, 0.0)
 
     @property
     def validations_left(self) -> int | None:
@@ -149,22 +168,14 @@ class AsyncEnv(ToolContext):
             return None
         return max(self.limits.max_validations - self._current().meter.used, 0)
 
-    def record_model_call(
-        self, fields: dict[str, Any], *, prompt_tokens: int, completion_tokens: int, cost_usd: float | None
-    ) -> None:
-        """Record an answer of a language model and count what it used.
+    @property
+    def model(self) -> EpisodeModel | None:
+        """The language model that the environment was made with, or None if it was made without.
 
-        Args:
-            fields: What to write into the trajectory.
-            cost_usd: None if unknown; the episode's cost is then unknown, too.
+        Raises:
+            EpisodeOver: if no episode is going on.
         """
-        episode = self._current()
-        first = episode.prompt_tokens + episode.completion_tokens == 0
-        known = cost_usd is not None and (first or episode.cost_usd is not None)
-        episode.cost_usd = (episode.cost_usd or 0.0) + cost_usd if known and cost_usd is not None else None
-        episode.prompt_tokens += prompt_tokens
-        episode.completion_tokens += completion_tokens
-        episode.journal.model(fields)
+        return None if self._model is None else self._current().model
 
     # ------------------------------------------------------------------------------------ the gym's verbs
 
@@ -216,6 +227,7 @@ class AsyncEnv(ToolContext):
             _workplace=await episode.workplace.snapshot(),
             _ledger=episode.ledger.copy(),
             _meter=episode.meter,
+            _budget=episode.budget,
             _best_validation=episode.best_validation,
             _seed=episode.seed,
         )
@@ -223,9 +235,9 @@ class AsyncEnv(ToolContext):
     async def fork(self, snapshot: Snapshot) -> AsyncEnv:
         """Return another environment whose episode goes on from a snapshot, independently.
 
-        It has taken as many steps, and its rewards go on from those until then. Validations are metered for an
-        episode and all its forks together. It returns while the shell is still starting; a shell that does not start
-        is a failure of the infrastructure in the first step.
+        It has taken as many steps, and its rewards go on from those until then. Validations, and what model calls cost,
+        are metered for an episode and all its forks together; its time begins anew. It returns while the shell is
+        still starting; a shell that does not start is a failure of the infrastructure in the first step.
 
         Raises:
             SandboxError: if its sandbox does not start.
@@ -242,6 +254,8 @@ class AsyncEnv(ToolContext):
             run_folder=self._run_folder,
             identity=dataclasses.replace(self._identity, episode_id=None),
             observers=self._observers,
+            model=self._model,
+            run_budget=self._run_budget,
         )
         episode = await twin._begin(None, snapshot._ledger.copy(), snapshot)
         episode.steps = snapshot.step
@@ -281,7 +295,13 @@ class AsyncEnv(ToolContext):
                 self.result = self._base_result(episode_id, folder).model_copy(update={"error": str(error)})
                 self._write_result(folder)
             raise
-        self._episode = Episode(episode_id, self._seed, folder, workplace, journal, ledger)
+        clock = EpisodeClock(self.limits, self._run_budget)
+        budget = Budget.of_episode(self.limits) if origin is None else origin._budget
+        self._episode = Episode(episode_id, self._seed, folder, workplace, journal, ledger, clock, budget)
+        self._episode.is_fork = origin is not None
+        if self._model is not None:
+            budgets = [budget] if self._run_budget is None else [budget, self._run_budget]
+            self._episode.model = MeteredModel(self._model, self._identity.model or "", journal, clock, budgets)
         return self._episode
 
     def _record_beginning(self, episode: Episode, observation: Observation, origin: Snapshot | None = None) -> None:
@@ -347,12 +367,12 @@ class AsyncEnv(ToolContext):
             error=error,
         )
         episode.observation = observation
-        reason = self._reason_to_end(episode)
+        reason, limit = self._reason_to_end(episode)
         if reason is None:
             episode.journal.observation(observation, step=episode.steps, reward=episode.step_reward)
             return observation, episode.step_reward, False, False, {}
-        if reason != "submitted":
-            episode.journal.limit(name=reason)
+        if limit is not None:
+            episode.journal.limit(name=limit)
         try:
             score = await self._grade_final(episode, reason)
         except InfrastructureError as problem:
@@ -360,21 +380,34 @@ class AsyncEnv(ToolContext):
         reward = episode.step_reward + episode.ledger.final(score.normalized)
         episode.journal.observation(observation, step=episode.steps, reward=episode.step_reward)
         episode.journal.score(score, reward=reward - episode.step_reward)
-        await self._end(episode, "completed" if score.valid else "invalid_submission", reason, score=score)
-        info: Info = {"score": score, "exit_reason": reason}
+        status: Status = "completed" if score.valid else "invalid_submission"
+        await self._end(episode, status, reason, limit=limit, score=score)
+        info: Info = {"score": score, "exit_reason": reason, "limit": limit}
         return observation, reward, reason == "submitted", reason != "submitted", info
 
     async def close(self) -> None:
         """End what is going on and remove its traces from the machine. An unfinished episode counts as interrupted."""
         await self._abandon()
+        if self._owns_model and self._model is not None:
+            await self._model.close()
 
-    async def finish(self, exit_reason: ExitReason = "agent_exit") -> EpisodeResult:
+    async def finish(self, exit_reason: ExitReason = "agent_exit", *, limit: str | None = None) -> EpisodeResult:
         """End the episode without a submission of the agent's: grade what is in the workspace.
+
+        If a model call has run into a limit before, that is why it ends.
+
+        Args:
+            limit: The limit that ends it, such as `max_cost`; the exit reason follows from it.
 
         Raises:
             EpisodeOver: if no episode is going on.
         """
         episode = self._idle()
+        if exit_reason == "agent_exit" and episode.model is not None and episode.model.exhausted is not None:
+            limit = limit or episode.model.exhausted.limit
+        if limit is not None:
+            exit_reason = exit_reason_of(limit)
+            episode.journal.limit(name=limit)
         try:
             score = await self._grade_final(episode, exit_reason)
         except InfrastructureError as problem:
@@ -382,7 +415,8 @@ class AsyncEnv(ToolContext):
         else:
             reward = episode.ledger.final(score.normalized)
             episode.journal.score(score, reward=reward)
-            await self._end(episode, "completed" if score.valid else "invalid_submission", exit_reason, score=score)
+            status: Status = "completed" if score.valid else "invalid_submission"
+            await self._end(episode, status, exit_reason, limit=limit, score=score)
         assert self.result is not None
         return self.result
 
@@ -394,6 +428,18 @@ class AsyncEnv(ToolContext):
         """
         await self._fail(self._current(), MlgymError(message))
         assert self.result is not None
+        return self.result
+
+    def refuse(self, limit: BudgetExhausted) -> EpisodeResult:
+        """Have a result, which is not recorded, that says that an episode did not begin because of a limit."""
+        self.result = self._base_result(self._identity.episode_id or "", None).model_copy(
+            update={
+                "status": "interrupted",
+                "exit_reason": exit_reason_of(limit.limit),
+                "limit": limit.limit,
+                "error": f"The episode did not begin: {limit}",
+            }
+        )
         return self.result
 
     # ------------------------------------------------------------------------------ what tools are given
@@ -472,20 +518,19 @@ class AsyncEnv(ToolContext):
         return await tool(self, call.arguments)
 
     def _action_seconds(self) -> float:
-        left = self.seconds_left
+        left = self._current().clock.action_seconds_left
         return self.limits.action_timeout if left is None else min(self.limits.action_timeout, left)
 
-    def _reason_to_end(self, episode: Episode) -> ExitReason | None:
-        limits = self.limits
+    def _reason_to_end(self, episode: Episode) -> tuple[ExitReason | None, str | None]:
+        """Return why the episode ends now, and which limit it is, if it is one."""
         if episode.submitted:
-            return "submitted"
-        if limits.max_cost is not None and episode.cost_usd is not None and episode.cost_usd >= limits.max_cost:
-            return "max_cost"
-        if limits.max_tokens is not None and episode.prompt_tokens + episode.completion_tokens >= limits.max_tokens:
-            return "max_tokens"
-        if self.seconds_left == 0:
-            return "max_time"
-        return "max_steps" if episode.steps >= limits.max_steps else None
+            return "submitted", None
+        found = [episode.model.exhausted if episode.model is not None else None, episode.budget.exhausted()]
+        found += [None if self._run_budget is None else self._run_budget.exhausted(), episode.clock.exhausted()]
+        for exhausted in found:
+            if exhausted is not None:
+                return exit_reason_of(exhausted.limit), exhausted.limit
+        return ("max_steps", "max_steps") if episode.steps >= self.limits.max_steps else (None, None)
 
     async def _grade_final(self, episode: Episode, reason: ExitReason) -> Score:
         await episode.workplace.end_processes()
@@ -538,11 +583,16 @@ class AsyncEnv(ToolContext):
         status: Status,
         exit_reason: ExitReason,
         *,
+        limit: str | None = None,
         score: Score | None = None,
         error: str | None = None,
     ) -> None:
         return_ = episode.ledger.paid if status in ("completed", "invalid_submission") else None
         self._episode = None
+        if episode.model is not None:
+            episode.model.close()
+        # An episode answers for its forks, too; they for themselves.
+        used = episode.budget.spent if episode.model is None or not episode.is_fork else episode.model.usage
         self.result = self._base_result(episode.id, episode.folder).model_copy(
             update={
                 "seed": episode.seed,
@@ -550,15 +600,16 @@ class AsyncEnv(ToolContext):
                 "error": error,
                 "status": status,
                 "exit_reason": exit_reason,
+                "limit": limit,
                 "steps": episode.steps,
                 "score": score,
                 "best_validation": episode.best_validation,
                 "final": None if score is None else score.value,
                 "return_": return_,
                 "validations": episode.validations,
-                "cost_usd": episode.cost_usd,
-                "tokens": Tokens(prompt=episode.prompt_tokens, completion=episode.completion_tokens),
-                "wall_s": round(time.monotonic() - episode.started, 6),
+                "cost_usd": used.total_cost_usd,
+                "tokens": Tokens(prompt=used.prompt_tokens, completion=used.completion_tokens),
+                "wall_s": round(episode.clock.elapsed, 6),
                 "integrity": Integrity(flags=(*self._standing_flags(), *(score.flags if score is not None else ()))),
             }
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlgym_core.errors import UsageError
 from mlgym_core.journal import Journal
+from mlgym_core.metering import Budget, EpisodeClock, MeteredModel
 from mlgym_core.preparation import PreparedTask
 from mlgym_core.rewards import RewardLedger
 from mlgym_core.specs import Direction
@@ -113,6 +113,7 @@ class Snapshot:
     _workplace: WorkplaceSnapshot = field(repr=False)
     _ledger: RewardLedger = field(repr=False)
     _meter: ValidationMeter = field(repr=False)
+    _budget: Budget = field(repr=False)
     _best_validation: float | None = field(repr=False)
     _seed: int = field(repr=False)
 
@@ -137,7 +138,10 @@ class Episode:
     workplace: Workplace
     journal: Journal
     ledger: RewardLedger
-    started: float = field(default_factory=time.monotonic)
+    clock: EpisodeClock
+    budget: Budget
+    model: MeteredModel | None = None
+    is_fork: bool = False
     started_at: str = field(default_factory=now)
     steps: int = 0
     meter: ValidationMeter = field(default_factory=ValidationMeter)
@@ -145,9 +149,6 @@ class Episode:
     best_validation: float | None = None
     step_reward: float = 0.0
     submitted: bool = False
-    cost_usd: float | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
     observation: Observation | None = None
 
 

@@ -80,6 +80,27 @@ class GraderError(InfrastructureError):
     """The grader itself failed (as opposed to finding the submission invalid)."""
 
 
+class ModelError(InfrastructureError):
+    """The provider of a language model failed, even after having been tried again."""
+
+
+class ContextTooLong(ModelError):  # noqa: N818 - what is too long, in a word
+    """A conversation does not fit into a model's context. Shorten it and ask again."""
+
+
+class BudgetExhausted(MlgymError):  # noqa: N818 - what happened, in a word
+    """A limit on time, tokens or money is reached, or the next call of a model would exceed it.
+
+    Args:
+        limit: Its name, such as `max_cost`.
+        message: What it is and what was used, in a sentence.
+    """
+
+    def __init__(self, limit: str, message: str) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
 class InvalidSubmission(MlgymError):  # noqa: N818 - a verdict on the submission more than an error of ours
     """The submission cannot be graded; `str(error)` is the reason, written for the agent to read.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from mlgym_core.env import AsyncEnv, Info, StepResult
 from mlgym_core.episode import Snapshot
+from mlgym_core.interfaces import EpisodeModel, Message, ModelReply, Sampling, ToolSchema
 from mlgym_core.making import EnvOptions, make_env
 from mlgym_core.types import Action, EpisodeResult, Observation
 
@@ -61,6 +62,32 @@ def _is_inside_a_loop() -> bool:
     return True
 
 
+class ModelFace:
+    """The language model of an episode, as `env.model` in code that is not asynchronous.
+
+    Args:
+        core: The model behind this face.
+        run: How its coroutines are run.
+    """
+
+    def __init__(self, core: EpisodeModel, run: Runner) -> None:
+        self._core = core
+        self._run = run
+
+    def __getattr__(self, name: str) -> Any:
+        """Show what the model itself shows, such as `calls` and `count_tokens`."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._core, name)
+
+    def complete(
+        self, messages: Sequence[Message], tools: Sequence[ToolSchema] = (), sampling: Sampling = Sampling()
+    ) -> ModelReply:
+        """Answer a conversation; see `EpisodeModel.complete`."""
+        reply: ModelReply = self._run(self._core.complete(messages, tools, sampling))
+        return reply
+
+
 class Env:
     """A gym environment. Make it with `make`; it is a context manager, and `close` ends it.
 
@@ -104,6 +131,12 @@ class Env:
     def is_over(self) -> bool:
         """Whether the episode has ended, so that `step` would raise."""
         return self._core.is_over
+
+    @property
+    def model(self) -> ModelFace | None:
+        """The language model of the episode, or None if the environment was made without."""
+        model = self._core.model
+        return None if model is None else ModelFace(model, self._run)
 
     def reset(self, *, seed: int | None = None) -> tuple[Observation, Info]:
         """Begin an episode in a fresh workspace; see `AsyncEnv.reset`."""

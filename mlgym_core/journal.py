@@ -14,13 +14,31 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlgym_core.interfaces import EpisodeEvent
+from mlgym_core.interfaces import EpisodeEvent, ModelReply
 from mlgym_core.types import Observation, Score
 
 Observer = tuple[str, Callable[[EpisodeEvent], object]]
 """The name of a plugin, and its `mlgym_episode_events`."""
 
 SCHEMA = "mlgym.trajectory/1"
+
+_NO_REPLY: Mapping[str, Any] = dict.fromkeys(
+    (
+        "text",
+        "finish_reason",
+        "prompt_tokens",
+        "cached_tokens",
+        "completion_tokens",
+        "reasoning_tokens",
+        "estimated",
+        "from_cache",
+        "cost_usd",
+        "prompt_token_ids",
+        "completion_token_ids",
+        "log_probabilities",
+    )
+)
+"""What an event says of an answer, if there is none."""
 
 
 class Journal:
@@ -75,9 +93,50 @@ class Journal:
             },
         )
 
-    def model(self, fields: Mapping[str, Any]) -> None:
-        """A language model answered; `fields` are what the agent wants on record (messages, tokens, cost)."""
-        self._append("model", fields)
+    def model(
+        self,
+        *,
+        call: int,
+        model: str,
+        new_messages: Sequence[Any],
+        messages: Sequence[tuple[int, int]],
+        tools: Sequence[Any] | None,
+        sampling: Mapping[str, Any],
+        reply: ModelReply | None,
+        seconds: float,
+        error: str | None,
+    ) -> None:
+        """A language model answered, or failed.
+
+        Args:
+            call: How many calls were answered, this one included.
+            model: The model's id.
+            new_messages: Messages that were not sent before in the episode. They are numbered in this order.
+            messages: The numbers of the messages that were sent, as ranges: from the first to before the second.
+            tools: The tools on offer, if they changed since the call before; else null.
+            sampling: The settings that were not left to the provider.
+            reply: The answer; its fields are the event's.
+            seconds: Wall time that the call took.
+            error: Why there is no answer.
+        """
+        answer = _NO_REPLY if reply is None else {name: getattr(reply, name) for name in _NO_REPLY}
+        calls = None if reply is None else [dict(vars(call)) for call in reply.tool_calls]
+        self._append(
+            "model",
+            {
+                "call": call,
+                "model": model,
+                "new_messages": new_messages,
+                "messages": messages,
+                "tools": tools,
+                "sampling": sampling,
+                **answer,
+                "tool_calls": calls,
+                "answered_by": None if reply is None else reply.model,
+                "seconds": seconds,
+                "error": error,
+            },
+        )
 
     def action(self, *, step: int, tool: str, arguments: Mapping[str, Any]) -> None:
         """The agent called a tool; `step` counts from 1."""
@@ -122,7 +181,7 @@ class Journal:
         elapsed = round(time.monotonic() - self._started, 6)
         if self._descriptor >= 0:
             event = {"seq": self._sequence, "t": elapsed, "type": kind, **fields}
-            os.write(self._descriptor, (json.dumps(event) + "\n").encode())
+            os.write(self._descriptor, (json.dumps(event, default=_plain) + "\n").encode())
         if self._observers:
             self._tell(EpisodeEvent(self._episode_id, self._sequence, elapsed, kind, fields))
         self._sequence += 1
@@ -137,3 +196,8 @@ class Journal:
                 print(
                     f"Plugin {name!r} failed to observe an episode and is not asked again: {error!r}", file=sys.stderr
                 )
+
+
+def _plain(value: object) -> object:
+    """Return what JSON cannot say otherwise: read-only mappings as objects, anything unknown as text."""
+    return dict(value) if isinstance(value, Mapping) else str(value)

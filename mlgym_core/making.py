@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict, TypeVar, Unpack
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from mlgym_core.env import AsyncEnv
 from mlgym_core.episode import EpisodeIdentity
 from mlgym_core.errors import UsageError
 from mlgym_core.host import Host, default_host
+from mlgym_core.interfaces import Model
 from mlgym_core.journal import Observer
 from mlgym_core.limits import Limits
+from mlgym_core.metering import Budget
+from mlgym_core.models import make_model
 from mlgym_core.preparation import prepare_task
 from mlgym_core.records import new_run_folder
 from mlgym_core.sandbox.selection import choose_sandbox, needs_of
@@ -38,9 +42,13 @@ class EnvOptions(TypedDict, total=False):
         runs_dir: Where episodes are recorded; not at all unless given.
         max_steps: Actions per episode, 50 unless given.
         max_time: Wall time per episode, in seconds; no limit unless given.
+        max_working_time: The same without the time in which the language model is waited for.
         max_validations: Validations per episode under protocol `strict`, 20 unless given.
         max_cost: Cost of model calls per episode, in US dollars; no limit unless given.
+        max_tokens: Tokens of model calls per episode, prompts and completions together; no limit unless given.
         action_timeout: Wall time of one action, in seconds; 1800 unless given.
+        model: The language model, as `PROVIDER/NAME`, or a `Model` of your own; `env.model` is None unless given.
+        model_options: The model's options, by name.
     """
 
     sandbox: str
@@ -52,9 +60,13 @@ class EnvOptions(TypedDict, total=False):
     runs_dir: str | Path | None
     max_steps: int
     max_time: float | None
+    max_working_time: float | None
     max_validations: int | None
     max_cost: float | None
+    max_tokens: int | None
     action_timeout: float
+    model: str | Model | None
+    model_options: Mapping[str, Any] | None
 
 
 async def make_env(
@@ -64,7 +76,7 @@ async def make_env(
     run_folder: Path | None = None,
     identity: EpisodeIdentity | None = None,
     observers: Sequence[Observer] = (),
-    max_tokens: int | None = None,
+    run_budget: Budget | None = None,
     **options: Unpack[EnvOptions],
 ) -> AsyncEnv:
     """Return an environment. `make` and `make_async` are the public ways to call this; the runner calls it, too.
@@ -73,7 +85,7 @@ async def make_env(
         run_folder: Folder of the run to record in, instead of a new one below `runs_dir`.
         identity: Who plays.
         observers: Told of every event, besides the plugins that observe.
-        max_tokens: Tokens of model calls per episode.
+        run_budget: What model calls are paid from besides the episode's own budget.
     """
     unknown = set(options) - set(EnvOptions.__annotations__)
     if unknown:
@@ -84,9 +96,19 @@ async def make_env(
     reward = _chosen("reward", options.get("reward", "improvement"), REWARD_SCHEMES)
     protocol = _chosen("protocol", options.get("protocol", "strict"), PROTOCOLS)
     limits = Limits(
-        max_tokens=max_tokens,
         **{name: options[name] for name in Limits.__annotations__ if name in options},  # type: ignore[literal-required]
     )
+    identity = identity or EpisodeIdentity()
+    model = options.get("model")
+    owns_model = isinstance(model, str)
+    if isinstance(model, str):
+        identity = dataclasses.replace(identity, model=model)
+        model = make_model(host, model, options.get("model_options") or {})
+        await asyncio.to_thread(model.check)
+    elif options.get("model_options"):
+        raise UsageError("model_options are for a model that is given as PROVIDER/NAME.")
+    elif model is not None and identity.model is None:
+        identity = dataclasses.replace(identity, model=f"{model.provider}/{model.name}")
     needs = needs_of(host.tasks.spec(task))
     sandbox_name, sandbox_class = choose_sandbox(host, options.get("sandbox", "auto"), needs)
     prepared = await asyncio.to_thread(prepare_task, host, task, options.get("variant"), _log.info)
@@ -103,8 +125,11 @@ async def make_env(
         protocol=protocol,
         limits=limits,
         run_folder=run_folder,
-        identity=identity or EpisodeIdentity(),
+        identity=identity,
         observers=(*host.observers(), *observers),
+        model=model,
+        run_budget=run_budget,
+        owns_model=owns_model,
     )
 
 

@@ -12,22 +12,26 @@ import json
 import os
 import platform
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from pydantic import BaseModel, Field, ValidationError
 
 from mlgym_core import __version__
+from mlgym_core.accounts import used_before
 from mlgym_core.env import AsyncEnv
 from mlgym_core.episode import EpisodeIdentity
-from mlgym_core.errors import InfrastructureError, UsageError
+from mlgym_core.errors import BudgetExhausted, InfrastructureError, UsageError
 from mlgym_core.face import Env
 from mlgym_core.host import Host
 from mlgym_core.ids import slug
-from mlgym_core.interfaces import Agent, EpisodeEvent, Executor
+from mlgym_core.interfaces import Agent, EpisodeEvent, Executor, Model
 from mlgym_core.journal import Observer
+from mlgym_core.limits import RunLimits
 from mlgym_core.making import EnvOptions, make_env
+from mlgym_core.metering import Budget
+from mlgym_core.models import make_model, secret_options
 from mlgym_core.preparation import prepare_task
 from mlgym_core.records import episode_folder, read_json, write_json
 from mlgym_core.sandbox.selection import choose_sandbox, needs_of
@@ -43,6 +47,9 @@ class RunPlan(Frozen):
 
     Attributes:
         agent_options: Options for all agents (`-A`); an agent takes those it knows.
+        model_options: Options of the model (`-M`).
+        max_run_cost: US dollars of model calls of all episodes together; likewise `max_run_tokens`, and
+            `max_run_time` in seconds.
         attempts: How often an episode is tried when the infrastructure fails.
     """
 
@@ -50,6 +57,7 @@ class RunPlan(Frozen):
     agents: tuple[str, ...]
     agent_options: dict[str, str] = Field(default_factory=dict)
     model: str | None = None
+    model_options: dict[str, str] = Field(default_factory=dict)
     repeat: int = Field(default=1, ge=1)
     seed: int = 0
     sandbox: str = "auto"
@@ -61,8 +69,12 @@ class RunPlan(Frozen):
     tools: tuple[str, ...] | None = None
     max_steps: int = 50
     max_time: float | None = None
+    max_working_time: float | None = None
     max_cost: float | None = None
     max_tokens: int | None = None
+    max_run_cost: float | None = None
+    max_run_tokens: int | None = None
+    max_run_time: float | None = None
     max_validations: int | None = 20
     action_timeout: float = 1800.0
     attempts: int = Field(default=2, ge=1)
@@ -87,7 +99,9 @@ def planned_episodes(plan: RunPlan) -> list[EpisodePlan]:
     for task in plan.tasks:
         for agent in plan.agents:
             for repeat in range(plan.repeat):
-                identity = [task, plan.variant, agent, plan.agent_options, plan.model, repeat]
+                # What earlier versions did not know is left out unless it is used: their runs can be resumed.
+                model = [plan.model, plan.model_options] if plan.model_options else plan.model
+                identity = [task, plan.variant, agent, plan.agent_options, model, repeat]
                 digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
                 name = f"{slug(task)}-{slug(agent)}-{repeat}-{digest}"
                 episodes.append(EpisodePlan(id=name, task=task, agent=agent, repeat=repeat))
@@ -107,6 +121,9 @@ class Run:
         self._host = host
         self.folder = folder
         self.plan = plan
+        self._secrets: dict[str, str] = {}
+        self._model: Model | None = None
+        self._budget: Budget | None = None
         self.episodes = planned_episodes(plan)
 
     @classmethod
@@ -116,7 +133,9 @@ class Run:
         Raises:
             UsageError: if something in the plan does not exist, or the folder does.
         """
+        plan, secrets = _without_secrets(host, plan)
         run = cls(host, folder, plan)
+        run._secrets = secrets
         run._check()
         if (folder / "run.json").exists():
             raise UsageError(
@@ -138,8 +157,19 @@ class Run:
         return run
 
     @classmethod
-    def reopen(cls, host: Host, folder: Path) -> Run:
+    def reopen(
+        cls,
+        host: Host,
+        folder: Path,
+        *,
+        model_options: Mapping[str, str] | None = None,
+        limits: RunLimits | None = None,
+    ) -> Run:
         """Return a run that was started before.
+
+        Args:
+            model_options: Options of the model that were not recorded, since they are secret.
+            limits: Limits of the run that replace those in its plan, where given.
 
         Raises:
             UsageError: if the folder holds none.
@@ -149,7 +179,12 @@ class Run:
             plan = RunPlan.model_validate(document.get("plan"))
         except ValidationError as error:
             raise UsageError(f"{folder / 'run.json'} holds no plan that this version understands: {error}") from None
+        if limits is not None:
+            plan = plan.model_copy(update={name: value for name, value in vars(limits).items() if value is not None})
         run = cls(host, folder, plan)
+        run._secrets = dict(model_options or {})
+        if unknown := set(run._secrets) - set(_secret_names(plan.model_options)):
+            raise UsageError(f"-M {min(unknown)}: only options that were not recorded can be given to `resume`.")
         run._check()
         return run
 
@@ -179,8 +214,29 @@ class Run:
         for tool in plan.tools or ():
             self._host.tools.spec(tool)
         self._host.executors.spec(plan.executor)
+        self._check_model()
         for task in plan.tasks:
             choose_sandbox(self._host, plan.sandbox, needs_of(self._host.tasks.spec(task)))
+
+    def _check_model(self) -> None:
+        plan = self.plan
+        RunLimits(**{name: getattr(plan, name) for name in RunLimits.__annotations__})
+        if plan.model is None:
+            if plan.model_options:
+                raise UsageError("-M sets options of a language model: name one with --model.")
+            return
+        if missing := set(_secret_names(plan.model_options)) - set(self._secrets):
+            option = min(missing)
+            raise UsageError(f"The option {option} of the model is secret and was not recorded: give -M {option}=….")
+        self._model = make_model(self._host, plan.model, plan.model_options | self._secrets)
+        if all(self.finished(episode) is not None for episode in self.episodes):
+            return
+        self._model.check()
+        limits_cost = plan.max_cost is not None or plan.max_run_cost is not None
+        if limits_cost and self._model.price_usd(1000, 1000) is None:
+            _to_standard_error(
+                f"The price of {plan.model} is unknown: limits on cost count only what the provider says of it."
+            )
 
     def _options_model(self, agent: str) -> type[BaseModel]:
         """Return the model that checks the options of an agent."""
@@ -217,17 +273,28 @@ class Run:
                 # Once, before episodes compete for it.
                 await asyncio.to_thread(prepare_task, self._host, task, self.plan.variant, _to_standard_error)
             executor: Executor = self._host.executors.load(self.plan.executor)()
+            self._budget = await asyncio.to_thread(self._begin_budget)
             jobs = [self._job(episode, progress) for episode in waiting]
             results = executor.execute(jobs, self.plan.parallel)
-            async with contextlib.aclosing(cast(Any, results)):
-                async for result in results:
-                    yield result
+            try:
+                async with contextlib.aclosing(cast(Any, results)):
+                    async for result in results:
+                        yield result
+            finally:
+                if self._model is not None:
+                    await self._model.close()
+
+    def _begin_budget(self) -> Budget | None:
+        limits = RunLimits(**{name: getattr(self.plan, name) for name in RunLimits.__annotations__})
+        if limits == RunLimits():
+            return None
+        return Budget.of_run(limits, *used_before(self.folder, self._model))
 
     def _job(self, episode: EpisodePlan, progress: Progress) -> Callable[[], Awaitable[EpisodeResult]]:
         async def play() -> EpisodeResult:
             result = await self._attempt(episode, progress)
             for _ in range(self.plan.attempts - 1):
-                if result.status != "infrastructure_failure":
+                if result.status != "infrastructure_failure" or self._exhausted() is not None:
                     break
                 result = await self._attempt(episode, progress)
             progress(episode, result)
@@ -235,10 +302,12 @@ class Run:
 
         return play
 
+    def _exhausted(self) -> BudgetExhausted | None:
+        return None if self._budget is None else self._budget.exhausted()
+
     async def _attempt(self, episode: EpisodePlan, progress: Progress) -> EpisodeResult:
-        _set_aside(episode_folder(self.folder, episode.id))
         plan = self.plan
-        names = set(EnvOptions.__annotations__) - {"runs_dir"}
+        names = set(EnvOptions.__annotations__) - {"runs_dir", "model", "model_options"}
         options: dict[str, Any] = {name: getattr(plan, name) for name in names}
         observer: Observer = ("the run's progress", lambda event: progress(episode, event))
         env = await make_env(
@@ -249,9 +318,13 @@ class Run:
                 episode_id=episode.id, agent=episode.agent, model=plan.model, repeat=episode.repeat
             ),
             observers=[observer],
-            max_tokens=plan.max_tokens,
+            run_budget=self._budget,
+            model=self._model,
             **options,
         )
+        if (exhausted := self._exhausted()) is not None:
+            return env.refuse(exhausted)
+        _set_aside(episode_folder(self.folder, episode.id))
         async with env:
             # A sandbox that does not start leaves a result that says so.
             with contextlib.suppress(InfrastructureError):
@@ -272,7 +345,13 @@ class Run:
                 face = Env(env, lambda coroutine: asyncio.run_coroutine_threadsafe(coroutine, loop).result())
                 await asyncio.to_thread(agent.run, cast(AsyncEnv, face))
         except Exception as error:  # noqa: BLE001 - whatever breaks in an agent ends its episode, not the run
-            if not env.is_over:
+            if env.is_over:
+                return
+            if (exhausted := _exhausted_behind(error)) is not None:
+                await env.finish(limit=exhausted.limit)
+            elif isinstance(error, InfrastructureError):
+                await env.fail(str(error))
+            else:
                 await env.fail(f"The agent {episode.agent!r} broke: {type(error).__name__}: {error}")
 
     @contextlib.contextmanager
@@ -298,6 +377,35 @@ def _set_aside(folder: Path) -> None:
     attempt.mkdir(parents=True)
     for path in left:
         path.rename(attempt / path.name)
+
+
+def _exhausted_behind(error: BaseException | None) -> BudgetExhausted | None:
+    """Return the exhausted budget that an error is or comes from, also inside groups of errors; None if none is."""
+    while error is not None:
+        if isinstance(error, BudgetExhausted):
+            return error
+        if isinstance(error, BaseExceptionGroup):
+            found = (_exhausted_behind(one) for one in error.exceptions)
+            return next((one for one in found if one is not None), None)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+_SECRET = "[secret: not recorded]"
+
+
+def _without_secrets(host: Host, plan: RunPlan) -> tuple[RunPlan, dict[str, str]]:
+    """Return the plan as it may be recorded, and the values that were taken out of it."""
+    if plan.model is None or not plan.model_options:
+        return plan, {}
+    hidden = secret_options(host, plan.model)
+    secrets = {name: value for name, value in plan.model_options.items() if name in hidden}
+    shown = {name: _SECRET if name in secrets else value for name, value in plan.model_options.items()}
+    return plan.model_copy(update={"model_options": shown}), secrets
+
+
+def _secret_names(options: Mapping[str, str]) -> list[str]:
+    return [name for name, value in options.items() if value == _SECRET]
 
 
 def _no_options(self: object) -> None:

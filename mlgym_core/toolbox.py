@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -33,7 +35,12 @@ class BoundTool:
 
     def schema(self) -> dict[str, Any]:
         """Return the tool as `{"name", "description", "parameters"}`, the parameters as a JSON schema."""
-        return {"name": self.name, "description": self.description, "parameters": self._model.model_json_schema()}
+        return {"name": self.name, "description": self.description, "parameters": json.loads(self._parameters)}
+
+    @functools.cached_property
+    def _parameters(self) -> str:
+        # Agents ask for it in every step, and each may change what it gets.
+        return json.dumps(self._model.model_json_schema())
 
     async def __call__(self, context: ToolContext, arguments: Mapping[str, Any]) -> ToolResult:
         """Call the tool.

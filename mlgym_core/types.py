@@ -119,11 +119,13 @@ class EpisodeResult(Frozen):
         reward: The reward scheme.
         model: The model's id, or None for agents without one.
         started_at: Start in UTC, ISO 8601.
+        limit: The exact limit that ended it, such as `max_working_time` or `max_run_cost`; None if none did.
         score: The final score on the test split.
         best_validation: Best primary metric that a validation returned.
         final: The primary metric of the final score.
         return_: Sum of rewards (`return` in JSON); None after an infrastructure failure.
-        cost_usd: Cost of the model calls in US dollars; None if unknown.
+        cost_usd: Cost of the model calls in US dollars, with those of the episode's forks until then; None if unknown.
+        tokens: Tokens of the model calls, likewise.
         wall_s: Wall time from reset to the end, in seconds.
         dir: The episode's folder, or None if the episode was not recorded.
     """
@@ -147,6 +149,7 @@ class EpisodeResult(Frozen):
     error: str | None = None
     status: Status
     exit_reason: ExitReason
+    limit: str | None = None
     steps: int
     score: Score | None = None
     best_validation: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,12 +40,25 @@ class Duration(click.ParamType[float]):
         return float(match[1]) * _UNITS[match[2]]
 
 
-def _agent_options(pairs: tuple[str, ...]) -> dict[str, str]:
+def _run_limits(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that limit a whole run."""
+    money = click.FloatRange(min=0, min_open=True)
+    for option in (
+        click.option("--max-run-time", type=Duration(), help="Wall time of the run, while episodes go on."),
+        click.option("--max-run-tokens", type=click.IntRange(min=1), help="Tokens of model calls of the run."),
+        click.option("--max-run-cost", type=money, help="US dollars of model calls of the run."),
+    ):
+        command = option(command)
+    return command
+
+
+def _pairs(flag: str, pairs: tuple[str, ...]) -> dict[str, str]:
     options = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator or not key:
-            raise UsageError(f"{pair!r} is not an agent option: write -A key=value.")
+            # Without repeating it: it may be a secret.
+            raise UsageError(f"An option that follows {flag} has no value: write {flag} key=value.")
         options[key.replace("-", "_")] = value
     return options
 
@@ -54,7 +68,8 @@ def _agent_options(pairs: tuple[str, ...]) -> dict[str, str]:
 @click.option("--suite", "suites", multiple=True, help="Run the tasks of a suite (see `mlgym suites`).")
 @click.option("--agent", "agents", multiple=True, required=True, help="Who plays (see `mlgym agents`); repeatable.")
 @click.option("-A", "agent_options", multiple=True, metavar="KEY=VALUE", help="An option of the agents; repeatable.")
-@click.option("--model", help="The language model, as PROVIDER/NAME, for agents that use one.")
+@click.option("--model", help="The language model, as PROVIDER/NAME, for agents that use one (see `mlgym models`).")
+@click.option("-M", "model_options", multiple=True, metavar="KEY=VALUE", help="An option of the model; repeatable.")
 @click.option("--repeat", default=1, show_default=True, type=click.IntRange(min=1), help="Episodes of each kind.")
 @click.option("--seed", default=0, show_default=True, help="Seed that everything random in grading derives from.")
 @click.option("--sandbox", default="auto", show_default=True, help="auto, or one of `mlgym sandboxes`.")
@@ -62,8 +77,10 @@ def _agent_options(pairs: tuple[str, ...]) -> dict[str, str]:
 @click.option("--parallel", default=1, show_default=True, type=click.IntRange(min=1), help="Episodes at a time.")
 @click.option("--max-steps", default=50, show_default=True, type=click.IntRange(min=1), help="Actions per episode.")
 @click.option("--max-time", type=Duration(), help="Wall time per episode: seconds, or such as 90m.")
+@click.option("--max-working-time", type=Duration(), help="Wall time per episode without waiting for the model.")
 @click.option("--max-cost", type=click.FloatRange(min=0, min_open=True), help="US dollars of model calls per episode.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Tokens of model calls per episode.")
+@_run_limits
 @click.option(
     "--max-validations",
     default=20,
@@ -110,6 +127,7 @@ def run_command(context: click.Context, /, as_json: bool, runs_dir: Path, run_id
       mlgym run --suite games --agent tuner -A validations=10 --repeat 4 --parallel 2
       mlgym run games/blotto --agent script -A file=actions.jsonl --json
       mlgym run games/blotto --agent human
+      mlgym run games/blotto --agent react --model anthropic/claude-sonnet-4-5 --max-cost 4 --max-run-cost 40
     """
     from mlgym_core.cli import host_of
     from mlgym_core.records import check_run_id, new_run_id
@@ -121,7 +139,8 @@ def run_command(context: click.Context, /, as_json: bool, runs_dir: Path, run_id
         tasks += host.suites.spec(suite).tasks
     if not tasks:
         raise UsageError("Name at least one task or a --suite. `mlgym tasks` lists what is installed.")
-    options["agent_options"] = _agent_options(options["agent_options"])
+    options["agent_options"] = _pairs("-A", options["agent_options"])
+    options["model_options"] = _pairs("-M", options["model_options"])
     tools = options.pop("tools")
     plan = RunPlan(
         tasks=tuple(dict.fromkeys(tasks)),
@@ -141,22 +160,41 @@ def run_command(context: click.Context, /, as_json: bool, runs_dir: Path, run_id
     type=click.Path(file_okay=False, path_type=Path),
     help="Where runs lie.",
 )
+@click.option("-M", "model_options", multiple=True, metavar="KEY=VALUE", help="A secret option of the model, again.")
+@_run_limits
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line per finished episode, and one for the run.")
 @click.pass_context
-def resume_command(context: click.Context, run: str, runs_dir: Path, as_json: bool) -> None:
+def resume_command(
+    context: click.Context,
+    /,
+    run: str,
+    runs_dir: Path,
+    model_options: tuple[str, ...],
+    as_json: bool,
+    **limits: Any,
+) -> None:
     """Finish what a run left undone: episodes that were interrupted, failed, or never begun.
 
-    RUN is a run's id or its folder. Episodes that have a score stay as they are.
+    RUN is a run's id or its folder. Episodes that have a score stay as they are. Limits of the run count what it used
+    before; given again, they replace those of its start.
 
     \b
-    Example:
+    Examples:
       mlgym resume run-20260131-142501-3f2a
+      mlgym resume run-20260131-142501-3f2a --max-run-cost 20
     """
     from mlgym_core.cli import host_of
+    from mlgym_core.limits import RunLimits
     from mlgym_core.runner import Run
 
     folder = Path(run) if Path(run, "run.json").exists() else runs_dir / run
-    _play(context, Run.reopen(host_of(context), folder.resolve()), as_json=as_json)
+    opened = Run.reopen(
+        host_of(context),
+        folder.resolve(),
+        model_options=_pairs("-M", model_options),
+        limits=RunLimits(**limits),
+    )
+    _play(context, opened, as_json=as_json)
 
 
 def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
@@ -216,7 +254,7 @@ def _print_summary(run: Run, finished: list[EpisodeResult]) -> None:
     summary = {
         "run_id": run.folder.name,
         "episodes": len(run.episodes),
-        "completed": len(finished) - failed,
+        "completed": sum(result.status in ("completed", "invalid_submission") for result in finished),
         "failed": failed,
         "dir": str(run.folder),
     }

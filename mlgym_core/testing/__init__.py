@@ -8,6 +8,7 @@ import pytest
 pytest.register_assert_rewrite("mlgym_core.testing.sandboxes")
 
 from mlgym_core.testing.gradings import LocalGrading, LocalProgram  # noqa: E402
+from mlgym_core.testing.model_server import ScriptedAnswer, ScriptedModelServer  # noqa: E402
 from mlgym_core.testing.sandboxes import SandboxConformance  # noqa: E402
 
-__all__ = ["LocalGrading", "LocalProgram", "SandboxConformance"]
+__all__ = ["LocalGrading", "LocalProgram", "SandboxConformance", "ScriptedAnswer", "ScriptedModelServer"]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import inspect
 import re
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlgym_core import EpisodeResult, Host, Observation, hookspecs, specs
 from mlgym_core.cli import COMMANDS
 from mlgym_core.errors import MlgymError
+from mlgym_core.journal import Journal
 from mlgym_core.making import EnvOptions
+from mlgym_model_litellm.model import LiteLLMModel
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -131,3 +135,27 @@ def test_the_examples_run(path: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     exec(compile(source, path.name, "exec"), namespace)
     result = namespace["env"].result  # type: ignore[attr-defined]
     assert result.status == "completed"
+
+
+def test_the_examples_of_the_models_page_work() -> None:
+    agent, provider, server = python_blocks(ROOT / "docs" / "models.md")
+    namespace: dict[str, object] = {}
+    for source in (agent, server):
+        exec(compile(source, "models.md", "exec"), namespace)
+    module = types.ModuleType("my_models")
+    exec(compile(provider, "models.md", "exec"), module.__dict__)
+    host = Host.of(module)
+    assert host.failures == []
+    assert host.models.spec("echo").summary == "Repeats what it is told"
+
+
+def test_every_option_of_litellm_models_and_field_of_a_call_has_its_place() -> None:
+    text = page("models")
+    for name in list(inspect.signature(LiteLLMModel.__init__).parameters)[3:]:
+        assert f"`{name}`" in text, name
+    fields: set[str] = set()
+    journal = Journal("x", None, [("test", lambda event: fields.update(event.fields))])
+    nothing: dict[str, Any] = {"new_messages": [], "messages": [], "tools": None, "sampling": {}, "error": None}
+    journal.model(call=1, model="x", reply=None, seconds=0.0, **nothing)
+    for name in fields:
+        assert f"`{name}`" in page("record"), name

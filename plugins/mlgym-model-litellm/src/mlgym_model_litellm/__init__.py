@@ -1,0 +1,1 @@
+"""Language models of every provider that LiteLLM knows, for mlgym."""

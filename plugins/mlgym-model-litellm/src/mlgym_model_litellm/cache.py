@@ -1,0 +1,70 @@
+"""Answers that were given before, in a folder."""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from mlgym_core import ModelReply, ModelToolCall, UsageError
+
+
+class ReplyCache:
+    """Replies by request. The same request may be made several times in a run, and each time gets a reply of its own.
+
+    So a run that is repeated gets the replies of the first one, and its repeats still differ from each other.
+
+    Args:
+        folder: It is made if necessary, for its owner only.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._asked: collections.Counter[str] = collections.Counter()
+
+    def prepare(self) -> None:
+        """Make the folder.
+
+        Raises:
+            UsageError: if it cannot be made.
+        """
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"The cache folder {self._folder} cannot be made: {error}.") from None
+
+    def place(self, request: Mapping[str, Any]) -> Path:
+        """Return the file of a request's next reply. Each call counts as a request."""
+        text = json.dumps(request, sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        number = self._asked[digest]
+        self._asked[digest] += 1
+        return self._folder / f"{digest}-{number}.json"
+
+    @staticmethod
+    def find(place: Path) -> ModelReply | None:
+        """Return the reply in a file, or None if there is none that can be read."""
+        try:
+            values = json.loads(place.read_text(encoding="utf-8"))
+            values["tool_calls"] = tuple(ModelToolCall(**call) for call in values["tool_calls"])
+            for name, value in values.items():
+                if isinstance(value, list):
+                    values[name] = tuple(value)
+            return ModelReply(**(values | {"from_cache": True}))
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def keep(self, place: Path, reply: ModelReply) -> None:
+        """Write a reply."""
+        values = {field.name: getattr(reply, field.name) for field in fields(reply)}
+        values["tool_calls"] = [vars(call) for call in reply.tool_calls]
+        descriptor, partial = tempfile.mkstemp(dir=self._folder)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(values, file)
+        Path(partial).replace(place)

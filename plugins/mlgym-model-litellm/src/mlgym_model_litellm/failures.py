@@ -1,0 +1,128 @@
+"""What LiteLLM raises, as what mlgym raises, and whether trying again may help."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import math
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlgym_core import ContextTooLong, ModelError
+
+_LONGEST_TEXT = 500
+_LONGEST_PAUSE = 60.0
+_LONGEST_WAIT = 900.0
+"""Seconds. Who asks for a longer wait is not waited for."""
+_PASSING = frozenset({408, 409, 425, 429})
+_NO_MONEY = ("insufficient_quota", "exceeded your current quota", "billing")
+
+
+class UnreadableAnswer(Exception):  # noqa: N818 - what came, in a word
+    """An answer that is none: counted as an error of the server."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed call.
+
+    Attributes:
+        error: What to raise in the end.
+        retry: Whether trying again may help.
+        after: Seconds that the provider asks to wait for; None if it does not say.
+    """
+
+    error: ModelError
+    retry: bool
+    after: float | None = None
+
+
+def failure_of(error: Exception, model: str, key_hint: str, seconds: float) -> Failure:
+    """Return what an exception of a call means.
+
+    Args:
+        model: The model's id.
+        key_hint: Where its key comes from, in words.
+        seconds: The time limit of a call.
+    """
+    status = getattr(error, "status_code", None)
+    kind = type(error).__name__
+    said = _said(error)
+    if isinstance(error, TimeoutError) or kind == "Timeout":
+        return Failure(ModelError(f"{model} did not answer within {seconds:g} s."), retry=True)
+    if kind == "ContextWindowExceededError":
+        return Failure(ContextTooLong(f"The conversation is too long for {model}: {said}"), retry=False)
+    if status in (401, 403):
+        # Without what the provider said, which may hold a part of the key.
+        return Failure(ModelError(f"The provider of {model} refuses the key ({status}): {key_hint}."), retry=False)
+    if status == 404:
+        return Failure(ModelError(f"The provider does not know {model}: {said}"), retry=False)
+    if status == 429 and any(word in said.lower() for word in _NO_MONEY):
+        return Failure(ModelError(f"The account for {model} is used up: {said}"), retry=False)
+    # LiteLLM has 200 for an answer that it could not read, and 500 for connections that broke.
+    after = _retry_after(_headers(error))
+    if after is not None and after > _LONGEST_WAIT:
+        return Failure(ModelError(f"The provider of {model} asks to wait for {after:.0f} s: {said}"), retry=False)
+    passing = not isinstance(status, int) or status in _PASSING or status >= 500 or status == 200
+    what = f" ({status})" if isinstance(status, int) and status not in (200, 500) else ""
+    return Failure(ModelError(f"{model} failed{what}: {said}"), retry=passing, after=after)
+
+
+def pause_before(attempt: int, after: float | None, first: float) -> float:
+    """Return how long to wait before an attempt, in seconds.
+
+    Args:
+        attempt: From 1, for the first after a failure.
+        after: What the provider asks for. It gets that, and a little more, so that not all come back at once.
+        first: The mean pause before the first attempt; further ones double it.
+    """
+    longest = min(math.ldexp(first, attempt), _LONGEST_PAUSE)
+    jitter = random.random() * longest  # noqa: S311 - nothing secret
+    return jitter if after is None else after + jitter / 4
+
+
+def _headers(error: Exception) -> Mapping[str, str]:
+    for holder in (getattr(error, "litellm_response_headers", None), getattr(error, "response", None)):
+        headers = getattr(holder, "headers", holder)
+        if isinstance(headers, Mapping) and headers:
+            return {str(name).lower(): str(value) for name, value in headers.items()}
+    return {}
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    value = headers.get("retry-after") or headers.get("llm_provider-retry-after")
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            then: float = email.utils.parsedate_to_datetime(value).timestamp()
+            seconds = then - time.time()
+        except (ValueError, TypeError):
+            return None
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _said(error: Exception) -> str:
+    """Return what the provider said, without what LiteLLM put around it."""
+    text = str(getattr(error, "message", "") or error)
+    start = text.find("{")
+    if start >= 0:
+        try:
+            told: Any = json.JSONDecoder().raw_decode(text[start:])[0]
+            inner = told.get("error", told)
+            found = inner.get("message") if isinstance(inner, dict) else inner
+            text = found if isinstance(found, str) else text
+        except (ValueError, AttributeError):
+            pass
+    if "Traceback" in text:
+        text = "its answer cannot be read."
+    for prefix in ("litellm.", "APIConnectionError: ", "InternalServerError: ", "APIError: ", "OpenAIException - "):
+        text = text.removeprefix(prefix)
+        text = text.removeprefix(f"litellm.{prefix}")
+    text = " ".join(text.split())
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"

@@ -1,0 +1,402 @@
+"""A language model behind LiteLLM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import re
+import time
+import urllib.parse
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlgym_core import Message, Model, ModelReply, Sampling, ToolSchema, UsageError
+from mlgym_core.ids import near_misses
+from mlgym_model_litellm.cache import ReplyCache
+from mlgym_model_litellm.failures import UnreadableAnswer, failure_of, pause_before
+from mlgym_model_litellm.library import CallThread, load
+from mlgym_model_litellm.prices import Price, price_in_file, price_in_table
+from mlgym_model_litellm.replies import reply_of, stated_cost
+from mlgym_model_litellm.secrets import redacted, secret_values
+
+_NO_KEY = "none"
+"""What servers get that want no key: clients insist on one."""
+_OTHER_WAYS = ("AWS_", "VERTEX", "GOOGLE_APPLICATION")
+"""Variables that need not be set, since these clouds also take keys from files and machines."""
+_SECRET_PARAMETER = re.compile(r"key|secret|password|credential|headers|token(?!s|_ids)")
+# Retries are ours, records are ours, and what a model does not know, such as a temperature, is left out.
+_OUR_OWN: Mapping[str, Any] = {"max_retries": 0, "num_retries": 0, "drop_params": True}
+_RESERVED = frozenset({"model", "messages", "tools", "stream", "timeout", *_OUR_OWN})
+
+
+class LiteLLMModel(Model):
+    """A model of a provider that LiteLLM knows.
+
+    Args:
+        provider: `litellm`, or the provider.
+        name: The model's name with the provider, or without the provider's.
+        base_url: Address of an OpenAI-compatible server (or of the provider's own kind), instead of the provider's.
+        api_key_variable: Environment variable that holds the key. Unless given, it is the provider's usual one; and a
+            server at `base_url` gets none.
+        prices: File with prices, for what LiteLLM's table does not know.
+        retries: How often a call is tried again after a rate limit, an error of the server or a broken answer.
+        retry_pause: Mean pause before the first of those, in seconds; it doubles each time, up to a minute.
+        timeout: Seconds for an answer; with `stream`, for each part of it.
+        concurrency: Calls at the same time, of all episodes together; no limit unless given.
+        cache: Folder in which replies are kept and looked up.
+        stream: Let the answer come in parts, so that a slow one does not run into `timeout`.
+        token_ids: Ask for token ids and log-probabilities, from servers that give them.
+        reasoning_effort: How much a reasoning model thinks, as its provider names it: `low`, `high` …
+        parameters: Further parameters of LiteLLM's `completion`, as a JSON object.
+        context_tokens: Size of the context, for models that LiteLLM does not know.
+        answer_tokens: Longest answer, likewise.
+    """
+
+    def __init__(
+        self,
+        provider: str,
+        name: str,
+        *,
+        base_url: str | None = None,
+        api_key_variable: str | None = None,
+        prices: Path | None = None,
+        retries: int = 6,
+        retry_pause: float = 1.0,
+        timeout: float = 600.0,
+        concurrency: int | None = None,
+        cache: Path | None = None,
+        stream: bool = False,
+        token_ids: bool = False,
+        reasoning_effort: str | None = None,
+        parameters: str | None = None,
+        context_tokens: int | None = None,
+        answer_tokens: int | None = None,
+    ) -> None:
+        super().__init__(provider, name)
+        self._id = f"{provider}/{name}"
+        self._called = name if provider == "litellm" else self._id
+        self._base_url = base_url
+        self._key_variable = api_key_variable
+        self._prices = prices
+        self._retries = retries
+        self._retry_pause = retry_pause
+        self._timeout = timeout
+        self._concurrency = concurrency
+        self._cache = None if cache is None else ReplyCache(cache.expanduser())
+        self._stream = stream
+        self._token_ids = token_ids
+        self._reasoning_effort = reasoning_effort
+        self._parameters_text = parameters
+        self._context_tokens = context_tokens
+        self._answer_tokens = answer_tokens
+        self._thread: CallThread | None = None
+        self._places: asyncio.Semaphore | None = None
+
+    # --------------------------------------------------------------------------------- before any episode
+
+    def check(self) -> None:
+        """Look for the key, and at the options."""
+        for option, value, least in (
+            ("retries", self._retries, 0),
+            ("retry_pause", self._retry_pause, 0),
+            ("timeout", self._timeout, 0.001),
+            ("concurrency", self._concurrency, 1),
+            ("context_tokens", self._context_tokens, 1),
+            ("answer_tokens", self._answer_tokens, 1),
+        ):
+            if value is not None and value < least:
+                raise UsageError(f"The model's option {option} is {value}: it must be at least {least}.")
+        self._check_url()
+        _ = self._parameters
+        _ = self._own_price
+        if self._cache is not None:
+            self._cache.prepare()
+        self._check_key()
+
+    def _check_url(self) -> None:
+        if self._base_url is None:
+            return
+        parts = urllib.parse.urlsplit(self._base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise UsageError("The model's option base_url is no address: write such as http://localhost:8000/v1.")
+        if parts.username is not None or parts.password is not None or parts.query:
+            raise UsageError(
+                "The model's option base_url holds a name, a password or a query, which would be recorded: put the key "
+                "into an environment variable and name that with -M api_key_variable=NAME."
+            )
+
+    def _check_key(self) -> None:
+        if self._key_variable is not None:
+            if not os.environ.get(self._key_variable):
+                raise UsageError(f"{self._id} needs a key: set the environment variable {self._key_variable}.")
+            return
+        library = load()
+        try:
+            _, provider, *_ = library.get_llm_provider(model=self._called)
+        except Exception:  # noqa: BLE001 - it raises different things
+            provider = None
+        known = {str(getattr(one, "value", one)) for one in library.provider_list}
+        if provider not in known:
+            close = near_misses(self._called.partition("/")[0], known)
+            hint = f" Did you mean {' or '.join(close)}?" if close else ""
+            raise UsageError(f"LiteLLM knows no provider of {self._called!r}: write PROVIDER/NAME.{hint}")
+        if self._base_url is not None:
+            return
+        missing: list[str] = library.validate_environment(model=self._called)["missing_keys"]
+        # LiteLLM asks for addresses, too, which have defaults, and does not know of this one.
+        keys = [name for name in missing if name.endswith(("_KEY", "_TOKEN")) and not name.startswith(_OTHER_WAYS)]
+        if keys == ["AZURE_API_KEY"] and os.environ.get("AZURE_AD_TOKEN"):
+            return
+        if provider == "openai" and (os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")):
+            return
+        if keys:
+            raise UsageError(
+                f"{self._id} needs a key: set the environment variable {' or '.join(keys)}. For a server without a "
+                "key, name its address with -M base_url=…"
+            )
+
+    @functools.cached_property
+    def _parameters(self) -> dict[str, Any]:
+        if self._parameters_text is None:
+            return {}
+        try:
+            parameters = json.loads(self._parameters_text)
+        except ValueError as error:
+            raise UsageError(f"The model's option parameters is no JSON: {error}.") from None
+        if not isinstance(parameters, dict):
+            raise UsageError("The model's option parameters is no JSON object.")
+        for name in parameters:
+            if name in _RESERVED or _SECRET_PARAMETER.search(name):
+                raise UsageError(f"The model's option parameters must not have {name!r}.")
+        return parameters
+
+    # ------------------------------------------------------------------------------------------- calls
+
+    async def complete(
+        self, messages: Sequence[Message], tools: Sequence[ToolSchema] = (), sampling: Sampling = Sampling()
+    ) -> ModelReply:
+        """Answer a conversation, trying again where that may help."""
+        if self._thread is None:
+            self._thread = CallThread.current()
+            self._thread.enter()
+        return await self._thread.call(self._complete(messages, tools, sampling))
+
+    async def _complete(
+        self, messages: Sequence[Message], tools: Sequence[ToolSchema], sampling: Sampling
+    ) -> ModelReply:
+        request = self._request(messages, tools, sampling)
+        place = None
+        if self._cache is not None:
+            place = self._cache.place(request | {"base_url": self._base_url})
+            if (cached := self._cache.find(place)) is not None:
+                return cached
+        async with self._place():
+            reply = await self._tried_again(request)
+        if self._cache is not None and place is not None:
+            self._cache.keep(place, reply)
+        return reply
+
+    async def _tried_again(self, request: dict[str, Any]) -> ModelReply:
+        attempt = 0
+        while True:
+            began = time.perf_counter()
+            try:
+                reply = await self._answer(request)
+            except Exception as error:  # noqa: BLE001 - LiteLLM raises what its providers' clients raise
+                failure = failure_of(error, self._id, self._key_hint, self._timeout)
+            else:
+                return dataclasses.replace(reply, seconds=time.perf_counter() - began)
+            attempt += 1
+            if not failure.retry or attempt > self._retries:
+                message = redacted(str(failure.error), self._secrets)
+                tried = f" It was tried {attempt} times." if attempt > 1 else ""
+                raise type(failure.error)(message + self._near_misses(failure.error) + tried)
+            await asyncio.sleep(pause_before(attempt, failure.after, self._retry_pause))
+
+    async def _answer(self, request: dict[str, Any]) -> ModelReply:
+        library = load()
+        secret = self._key
+        call = {**request, "timeout": self._timeout, **_OUR_OWN}
+        if self._base_url is not None:
+            call["api_base"] = self._base_url
+        if secret is not None:
+            call["api_key"] = secret
+        has_usage = True
+        if self._stream:
+            response, has_usage = await self._streamed(library, call)
+        else:
+            async with asyncio.timeout(self._timeout):
+                response = await library.acompletion(**call)
+        reply = reply_of(response, functools.partial(self._count, request), has_usage=has_usage)
+        secrets = self._secrets
+        if any(secret in reply.text or any(secret in call.written for call in reply.tool_calls) for secret in secrets):
+            # A server that sends the key back: the agent would carry it into the sandbox.
+            reply = dataclasses.replace(reply, text=redacted(reply.text, secrets), tool_calls=())
+        return dataclasses.replace(reply, cost_usd=self._cost(response, reply))
+
+    async def _streamed(self, library: Any, call: dict[str, Any]) -> tuple[Any, bool]:
+        """Return an answer that comes in parts, and whether the provider says what it used."""
+        chunks: list[Any] = []
+        async with asyncio.timeout(self._timeout) as deadline:
+            stream = await library.acompletion(**call, stream=True, stream_options={"include_usage": True})
+            async for chunk in stream:
+                chunks.append(chunk)
+                deadline.reschedule(asyncio.get_running_loop().time() + self._timeout)
+        # LiteLLM ends each stream with a reason, whether the provider gave one or not.
+        if not chunks or getattr(stream, "received_finish_reason", "stop") is None:
+            raise UnreadableAnswer("an answer that was cut off.")
+        has_usage = any(getattr(chunk, "usage", None) is not None for chunk in chunks)
+        return library.stream_chunk_builder(chunks, messages=call["messages"]), has_usage
+
+    def _request(self, messages: Sequence[Message], tools: Sequence[ToolSchema], sampling: Sampling) -> dict[str, Any]:
+        """Return the parameters on which the answer depends."""
+        request: dict[str, Any] = {"model": self._called, "messages": [dict(message) for message in messages]}
+        if tools:
+            request["tools"] = [{"type": "function", "function": dict(tool)} for tool in tools]
+        for name in ("temperature", "top_p", "max_tokens", "seed"):
+            if (value := getattr(sampling, name)) is not None:
+                request[name] = value
+        if sampling.stop:
+            request["stop"] = list(sampling.stop)
+        if self._reasoning_effort is not None:
+            request["reasoning_effort"] = self._reasoning_effort
+        if self._token_ids:
+            request["logprobs"] = True
+            request["extra_body"] = {"return_token_ids": True}
+        return {**request, **self._parameters}
+
+    @contextlib.asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        if self._concurrency is None:
+            yield
+            return
+        if self._places is None:
+            self._places = asyncio.Semaphore(self._concurrency)
+        async with self._places:
+            yield
+
+    async def close(self) -> None:
+        """Close connections."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await thread.leave()
+
+    # -------------------------------------------------------------------------------------------- keys
+
+    @property
+    def _key(self) -> str | None:
+        """The key to hand over; None leaves it to LiteLLM, which knows the provider's variable."""
+        if self._key_variable is not None:
+            return os.environ.get(self._key_variable) or _NO_KEY
+        # A server at an address of the user's must not get the key that is for the provider.
+        return None if self._base_url is None else _NO_KEY
+
+    @property
+    def _key_hint(self) -> str:
+        if self._key_variable is not None:
+            return f"look at the environment variable {self._key_variable}"
+        if self._base_url is not None:
+            return "it was sent none; name the environment variable that holds one with -M api_key_variable=NAME"
+        return "look at the provider's environment variable"
+
+    @functools.cached_property
+    def _secrets(self) -> tuple[str, ...]:
+        return secret_values([] if self._key in (None, _NO_KEY) else [str(self._key)])
+
+    # -------------------------------------------------------------------------------- tokens and prices
+
+    @functools.cached_property
+    def _entry(self) -> dict[str, Any]:
+        """The model's entry in LiteLLM's table; empty if there is none."""
+        library = load()
+        name = self._called.partition("/")[2]
+        for key in (self._called, name):
+            entry: dict[str, Any] | None = library.model_cost.get(key)
+            if entry is not None and (key == self._called or self._is_of(entry)):
+                return entry
+        return {}
+
+    def _is_of(self, entry: Mapping[str, Any]) -> bool:
+        return str(entry.get("litellm_provider", "")).startswith(self._called.partition("/")[0])
+
+    @functools.cached_property
+    def _price(self) -> Price | None:
+        return price_in_table(self._entry) if self._own_price is None else self._own_price
+
+    @functools.cached_property
+    def _own_price(self) -> Price | None:
+        return None if self._prices is None else price_in_file(self._prices, self._id, self._called, self.name)
+
+    def _cost(self, response: Any, reply: ModelReply) -> float | None:
+        if reply.estimated:
+            return None
+        if (stated := stated_cost(response)) is not None:
+            return stated
+        if self._price is None:
+            return None
+        if self._own_price is None:
+            # LiteLLM also knows of prices that depend on the length, and of what writing to caches costs.
+            known = (getattr(response, "_hidden_params", None) or {}).get("response_cost")
+            if isinstance(known, float) and known > 0:
+                return known
+        return self._price.cost(reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens)
+
+    def context_tokens(self) -> int | None:
+        """Return the size of the context in tokens, or None if unknown."""
+        stated = self._context_tokens
+        return _whole(self._entry.get("max_input_tokens")) if stated is None else stated
+
+    def answer_tokens(self) -> int | None:
+        """Return the longest answer in tokens, or None if unknown."""
+        stated = self._answer_tokens
+        return _whole(self._entry.get("max_output_tokens")) if stated is None else stated
+
+    def price_usd(self, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """Return what so many tokens cost, in US dollars, or None if unknown."""
+        return None if self._price is None else self._price.cost(prompt_tokens, completion_tokens)
+
+    def count_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> int:
+        """Return about how many tokens a request has. Texts that were counted before are not counted again."""
+        parts = [part for message in messages for part in _texts(message)]
+        parts += [json.dumps(tool, sort_keys=True) for tool in tools]
+        # Each message has about four tokens around it.
+        return sum(map(self._count_text, parts)) + 4 * len(messages) + 3
+
+    def _count(self, request: Mapping[str, Any], text: str | None) -> int:
+        if text is not None:
+            return self._count_text(text)
+        return self.count_tokens(request["messages"], [tool["function"] for tool in request.get("tools", ())])
+
+    @functools.cached_property
+    def _count_text(self) -> Callable[[str], int]:
+        library = load()
+
+        @functools.lru_cache(maxsize=10_000)
+        def count(text: str) -> int:
+            return int(library.token_counter(model=self._called, text=text)) if text else 0
+
+        return count
+
+    def _near_misses(self, error: Exception) -> str:
+        if not str(error).startswith("The provider does not know") or self._base_url is not None:
+            return ""
+        provider, _, name = self._called.partition("/")
+        known = load().models_by_provider.get(provider, ())
+        close = near_misses(name, [one.removeprefix(f"{provider}/") for one in known])
+        return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
+def _texts(message: Message) -> list[str]:
+    content = message.get("content")
+    texts = [content if isinstance(content, str) else json.dumps(content, default=str)] if content else []
+    texts += [json.dumps(call, default=str) for call in message.get("tool_calls") or ()]
+    return texts
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
