@@ -48,6 +48,7 @@ def test_the_baseline_lands_in_its_band(task: type[PredictionTask], variant: str
     assert result.final is not None
     assert band is not None
     assert band[0] <= result.final <= band[1]
+    assert result.final == pytest.approx(task(variant).anchors("test").baseline, abs=0.002)
     assert result.integrity.flags == ("public_answers",)
 
 
