@@ -14,6 +14,11 @@ def grading_key() -> bytes:
     return os.environ.get("MLGYM_GRADING_KEY", _DEFAULT_KEY).encode()
 
 
+def has_own_key() -> bool:
+    """Return whether `MLGYM_GRADING_KEY` makes draws and splits others than those of the world."""
+    return grading_key() != _DEFAULT_KEY.encode()
+
+
 def derive_seed(purpose: str, *, seed: int, task: str, variant: str, repeat: int = 0, split: str = "") -> int:
     """Return a 64-bit seed for one purpose, by a keyed hash (BLAKE2b) of what it depends on.
 

@@ -97,6 +97,12 @@ def test_each_fault_is_found(task: str, check: str, says: str, faulty: Host) -> 
     assert others == CONSEQUENCES.get(task, set())
 
 
+def test_bands_are_of_the_public_splits(faulty: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLGYM_GRADING_KEY", "a secret")
+    found = findings(faulty, "boastful")["baseline"]
+    assert (found.outcome, "of the public splits" in found.detail) == ("passed", True)
+
+
 def test_without_a_submission_of_the_baseline_what_needs_one_is_skipped(faulty: Host) -> None:
     found = findings(faulty, "idle")
     assert {name for name, finding in found.items() if finding.outcome == "skipped"} == {
