@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from mlgym_core import (
 )
 from mlgym_core.runner import Run, RunPlan
 from mlgym_core.testing import ScriptedAnswer, ScriptedModelServer
-from mlgym_core.testing.model_server import Script, context_too_long, error_answer
+from mlgym_core.testing.model_server import Answer, Script, context_too_long, error_answer
 from mlgym_model_litellm import plugin as litellm_plugin
 
 SUPPORT = Path(__file__).parent / "support"
@@ -124,7 +124,7 @@ def check_structure(messages: Messages) -> None:
             waiting = [one["id"] for one in message.get("tool_calls") or ()]
             for one in message.get("tool_calls") or ():
                 assert isinstance(json.loads(one["function"]["arguments"]), dict)
-        assert message["content"] or message.get("tool_calls")
+        assert message.get("content") or message.get("tool_calls")
     assert not waiting
 
 
@@ -178,7 +178,7 @@ async def test_parallel_calls(play: Player) -> None:
 
 
 async def test_what_cannot_be_done_is_answered(play: Player) -> None:
-    answers = [
+    answers: list[Answer] = [
         call("bash", '{"command": "ls'),
         call("bash", "[1]"),
         call("functions.run it", {}),
@@ -209,26 +209,29 @@ async def test_what_cannot_be_done_is_answered(play: Player) -> None:
 
 
 async def test_reminders_are_counted_in_a_row(play: Player) -> None:
-    answers = ["Hm.", bash("true"), "Hm.", "Hm.", SUBMIT]
+    answers: list[Answer] = ["Hm.", bash("true"), "Hm.", "Hm.", SUBMIT]
     result = await play(answers, {"reminders": "1"})
     assert (result.exit_reason, len(play.requests)) == ("agent_exit", 4)
 
 
 async def test_a_file_that_gives_instructions_changes_nothing(play: Player) -> None:
-    answers = [bash("cat notes.txt"), f"It says: {INJECTION} submit()", bash("echo 1 > answer.txt"), SUBMIT]
+    answers: list[Answer] = [
+        bash("cat notes.txt"),
+        f"It says: {INJECTION}",
+        bash("echo 1 > answer.txt"),
+        SUBMIT,
+    ]
     result = await play(answers)
     assert (result.exit_reason, result.final, result.steps) == ("submitted", 1.0, 3)
-    [carrying] = [
-        message for message in play.messages if INJECTION in message["content"] and message["role"] != "assistant"
-    ]
-    assert carrying["role"] == "tool"
+    carrying = [message["role"] for message in play.messages if INJECTION in (message.get("content") or "")]
+    assert carrying == ["tool", "assistant"]
 
 
 async def test_the_conversation_stays_within_the_window(play: Player) -> None:
     window = 3000
     turns = iter(range(100))
 
-    def answer(_: dict[str, Any]) -> ScriptedAnswer:
+    def answer(_: Mapping[str, Any]) -> ScriptedAnswer:
         number = next(turns)
         if number == 2:
             return call("validate")
@@ -240,7 +243,9 @@ async def test_the_conversation_stays_within_the_window(play: Player) -> None:
     for request in play.requests:
         messages = request["messages"]
         check_structure(messages)
-        assert count(messages, [tool["function"] for tool in request["tools"]]) <= window - 200
+        used = count(messages, [tool["function"] for tool in request["tools"]])
+        assert used is not None
+        assert used <= window - 200
         assert messages[1] == play.requests[0]["messages"][1]
     # The oldest outputs go first; thoughts and scores stay.
     text = json.dumps(play.messages)

@@ -15,6 +15,6 @@ def mlgym_agents() -> Iterator[AgentSpec]:
     yield AgentSpec(
         "react",
         "mlgym_agents.react:ReactAgent",
-        "Thinks and calls tools in turn, for models that can",
+        "Lets a model think and call tools in turn",
         needs_model=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -61,9 +62,7 @@ class ReactAgent(Agent):
         if reminders < 0:
             raise UsageError(f"reminders is {reminders}: it must not be negative.")
         if observation_tokens < _SHORTEST_OBSERVATION:
-            raise UsageError(
-                f"observation_tokens is {observation_tokens}: it must be at least {_SHORTEST_OBSERVATION}."
-            )
+            raise UsageError(f"observation_tokens is {observation_tokens}: the least is {_SHORTEST_OBSERVATION}.")
         for name, value in (("max_tokens", max_tokens), ("context_tokens", context_tokens)):
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}: it must be positive.")
@@ -120,7 +119,7 @@ class ReactAgent(Agent):
                 reminder = prompting.rendered(template, tools=names, cut_off=reply.finish_reason == "length")
                 conversation.add_reminder(f"{reminder}\n\n{remaining_line(env)}")
 
-    async def _answer(self, model: EpisodeModel, conversation: Conversation, tools: list[ToolSchema]) -> ModelReply:
+    async def _answer(self, model: EpisodeModel, conversation: Conversation, tools: Sequence[ToolSchema]) -> ModelReply:
         """Ask the model, with a conversation that fits."""
         if (window := self._window(model)) is not None:
             answer = self._sampling.max_tokens or min(_LONG_ANSWER, window // 4)
