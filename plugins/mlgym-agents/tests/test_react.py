@@ -228,7 +228,7 @@ async def test_a_file_that_gives_instructions_changes_nothing(play: Player) -> N
 
 
 async def test_the_conversation_stays_within_the_window(play: Player) -> None:
-    window = 3000
+    window = 4500
     turns = iter(range(100))
 
     def answer(_: Mapping[str, Any]) -> ScriptedAnswer:
@@ -255,6 +255,25 @@ async def test_the_conversation_stays_within_the_window(play: Player) -> None:
     assert "older output" in outputs[0]
     assert outputs[-1].startswith("23000\n")
     assert "characters are left out" in outputs[-1]
+
+
+async def test_a_small_window(play: Player) -> None:
+    turns = iter(range(100))
+
+    def answer(_: Mapping[str, Any]) -> ScriptedAnswer:
+        return call("validate") if (number := next(turns)) % 10 == 3 else bash("seq 999", f"Thought {number}.")
+
+    result = await play(answer, {"context_tokens": "2048"})
+    assert (result.exit_reason, result.steps) == ("max_steps", 50)
+    count = Host.of(litellm_plugin).models.load("openai")("openai", "scripted").count_tokens
+    for request in play.requests:
+        check_structure(request["messages"])
+        used = count(request["messages"], [tool["function"] for tool in request["tools"]])
+        assert used is not None
+        assert used <= 2048 - 512
+    text = json.dumps(play.messages)
+    assert "Your first thoughts were: Thought 0." in text
+    assert text.count("value = 0") == 5
 
 
 async def test_a_provider_that_finds_it_too_long(play: Player) -> None:

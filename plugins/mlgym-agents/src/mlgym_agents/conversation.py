@@ -90,17 +90,22 @@ class Conversation:
         """Add what the last answer, which has no calls, is answered with."""
         self._turns[-1].reactions.append(_Reaction({"role": "user", "content": text}))
 
-    def free(self, tokens: int, count: Counter) -> bool:
-        """Elide until at least so many tokens are free, or nothing is left to elide. Returns whether any are."""
+    def free(self, tokens: int, count: Counter, *, spare: int = 0) -> bool:
+        """Elide until at least so many tokens are free, or nothing is left to elide. Returns whether any are.
+
+        Args:
+            spare: How many more to free, as far as results and arguments suffice for that.
+        """
         freed = 0
-        elisions = self._elisions(count)
-        while freed < tokens and (more := next(elisions, None)) is not None:
-            freed += more
+        for elisions, wanted in ((self._small_elisions(count), tokens + spare), (self._large_elisions(count), tokens)):
+            while freed < wanted and (more := next(elisions, None)) is not None:
+                freed += more
         return freed > 0
 
     def free_half(self, count: Counter) -> bool:
         """Elide half of what can be elided, by tokens. Returns whether there was any."""
-        total = sum(copy.deepcopy(self)._elisions(count))
+        trial = copy.deepcopy(self)
+        total = sum(trial._small_elisions(count)) + sum(trial._large_elisions(count))
         return self.free((total + 1) // 2, count)
 
     def _beginning(self) -> list[dict[str, Any]]:
@@ -116,14 +121,17 @@ class Conversation:
         note = "\n".join(lines)
         return [*self._opening[:-1], {**last, "content": f"{last['content']}\n\n{note}"}]
 
-    def _elisions(self, count: Counter) -> Iterator[int]:
-        """Elide one thing after another, and yield how many tokens each has freed."""
+    def _small_elisions(self, count: Counter) -> Iterator[int]:
+        """Elide results and arguments one after another, and yield how many tokens each has freed."""
         for turn in self._turns[:-1]:
             yield from _elide_results(turn, count)
         for turn in self._turns[:-1]:
             yield from _elide_arguments(turn, count)
+
+    def _large_elisions(self, count: Counter) -> Iterator[int]:
+        """Likewise elide whole turns, and at last what the model has not seen yet."""
         while len(self._turns) > 1:
-            before = count(self._beginning()) + count(self._turns[0].messages)
+            before = count([*self._beginning(), *self._turns[0].messages])
             self._leave_out_oldest()
             yield before - count(self._beginning())
         for turn in self._turns:

@@ -25,9 +25,9 @@ from mlgym_core import (
 PROMPT_VARIABLES = ("left", "limits", "task", "tools")
 _LONG_ANSWER = 4096
 """Tokens that are kept free for an answer where the user does not say how long it may be."""
-_FILLED = 0.8
-"""Share of the room that is used after something had to be elided. With little room to spare, it would have to be done
-in each turn, and no provider could go on from what it has in its cache."""
+_SPARE = 0.2
+"""Share of the room that is freed besides where something has to be elided. With none, it would have to be done in each
+turn, and no provider could go on from what it has in its cache."""
 _TRIES = 5
 """How often a conversation is shortened that the provider finds too long."""
 _SHORTEST_OBSERVATION = 50
@@ -126,7 +126,7 @@ class ReactAgent(Agent):
             room = max(window - answer, 0)
             used = model.count_tokens(conversation.messages, tools)
             if used > room:
-                conversation.free(used - int(_FILLED * room), model.count_tokens)
+                conversation.free(used - room, model.count_tokens, spare=int(_SPARE * room))
         for _ in range(_TRIES):
             try:
                 return await model.complete(conversation.messages, tools, self._sampling)
