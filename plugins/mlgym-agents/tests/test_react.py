@@ -160,11 +160,33 @@ async def test_an_episode(play: Player) -> None:
         assert says in system["content"], says
     assert play.messages[2]["content"] == "I look first."
     outputs = results(play.messages)
-    assert outputs[0].startswith("0\n[exit code 3]\n\n[Left: 49 steps, 20 validations, 60 min, 2 USD, 9")
+    assert outputs[0].startswith("0\n[exit code 3]\n\n[Left: 49 steps, 20 validations, 60 min, 2.00 USD, 9")
     assert "value = 0.5" in outputs[2]
     assert "[Left: 47 steps, 19 validations" in outputs[2]
     for request in play.requests:
         check_structure(request["messages"])
+
+
+async def test_long_outputs_and_the_providers_temperature(play: Player) -> None:
+    await play([bash("seq 5000"), SUBMIT], {"temperature": "default", "observation_tokens": "100"})
+    assert "temperature" not in play.requests[0]
+    [output] = results(play.messages)
+    assert len(output) < 600
+    assert output.startswith("1\n2\n")
+    assert "characters are left out" in output
+    assert "\n5000\n" in output
+
+
+async def test_an_invalid_submission_is_graded_as_such(play: Player) -> None:
+    result = await play([bash("echo much > answer.txt"), call("validate"), "Done."], {"reminders": "0"})
+    assert (result.status, result.exit_reason, result.steps) == ("invalid_submission", "agent_exit", 2)
+    assert results(play.messages)[1].startswith("Invalid submission: answer.txt holds no number.")
+
+
+async def test_time_ends_the_episode(play: Player) -> None:
+    slow = ScriptedAnswer(text="…", delay=5.0)
+    result = await play([bash("echo 0.5 > answer.txt"), slow], max_time=1.5)
+    assert (result.status, result.exit_reason, result.final) == ("completed", "max_time", 0.5)
 
 
 async def test_parallel_calls(play: Player) -> None:

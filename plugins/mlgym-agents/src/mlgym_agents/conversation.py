@@ -73,8 +73,8 @@ class Conversation:
             name = re.sub(r"[^A-Za-z0-9_-]", "_", call["function"]["name"])[:_LONGEST_NAME]
             arguments = call["function"]["arguments"]
             call["function"] |= {"name": name or "unnamed", "arguments": arguments if arguments.strip() else "{}"}
-        if not reply.tool_calls and not reply.text.strip():
-            message["content"] = "(nothing)"
+        if not reply.text.strip():
+            message["content"] = None if reply.tool_calls else "(nothing)"
         self._turns.append(_Turn(message, reply.text.strip()))
 
     def add_result(self, call: ModelToolCall, text: str, *, is_score: bool = False) -> None:
@@ -182,7 +182,9 @@ def _elide_arguments(turn: _Turn, count: Counter) -> Iterator[int]:
 
 def without_middle(text: str, tokens: int, count: Counter) -> str:
     """Return a text with its middle cut out, so that it has at most so many tokens."""
-    # Counting takes its time; hardly any token is longer than this.
+    # Counting takes its time. A token has at least one byte, and hardly ever more than eight characters.
+    if 4 * len(text) <= tokens:
+        return text
     longest = min(len(text), 8 * tokens)
     while True:
         shorter = text if longest == len(text) else _cut(text, longest)

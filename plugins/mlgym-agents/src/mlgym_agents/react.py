@@ -66,6 +66,8 @@ class ReactAgent(Agent):
         for name, value in (("max_tokens", max_tokens), ("context_tokens", context_tokens)):
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}: it must be positive.")
+        if max_tokens is not None and context_tokens is not None and max_tokens >= context_tokens:
+            raise UsageError(f"max_tokens is {max_tokens}: context_tokens is only {context_tokens}.")
         self._sampling = Sampling(
             temperature=None if temperature == "default" else temperature, top_p=top_p, max_tokens=max_tokens
         )
@@ -83,7 +85,7 @@ class ReactAgent(Agent):
         Raises:
             UsageError: if the user's prompt cannot be rendered.
         """
-        tools = [str(tool["name"]) for tool in env.tools]
+        tools = _names(env.tools)
         known = {"task": env.task, "limits": env.limits, "tools": tools, "left": remaining(env)}
         return [
             {"role": "system", "content": prompting.rendered(self._system, **known)},
@@ -102,19 +104,19 @@ class ReactAgent(Agent):
         if model is None:
             raise UsageError("The agent 'react' needs a language model.")
         tools = env.tools
+        names = _names(tools)
         conversation = Conversation(self.opening(env))
         idle = 0
         while not env.is_over:
             reply = await self._answer(model, conversation, tools)
             conversation.add_answer(reply)
-            acted = await self._act(env, model, conversation, reply)
+            acted = await self._act(env, names, model, conversation, reply)
             if env.is_over:
                 return
             idle = 0 if acted else idle + 1
             if idle > self._reminders:
                 return
             if not reply.tool_calls:
-                names = [str(tool["name"]) for tool in tools]
                 template = prompting.packaged("react_reminder")
                 reminder = prompting.rendered(template, tools=names, cut_off=reply.finish_reason == "length")
                 conversation.add_reminder(f"{reminder}\n\n{remaining_line(env)}")
@@ -122,8 +124,8 @@ class ReactAgent(Agent):
     async def _answer(self, model: EpisodeModel, conversation: Conversation, tools: Sequence[ToolSchema]) -> ModelReply:
         """Ask the model, with a conversation that fits."""
         if (window := self._window(model)) is not None:
-            answer = self._sampling.max_tokens or min(_LONG_ANSWER, window // 4)
-            room = max(window - answer, 0)
+            answer = min(self._sampling.max_tokens or min(_LONG_ANSWER, window // 4), window // 2)
+            room = window - answer
             used = model.count_tokens(conversation.messages, tools)
             if used > room:
                 conversation.free(used - room, model.count_tokens, spare=int(_SPARE * room))
@@ -135,10 +137,11 @@ class ReactAgent(Agent):
                     raise
         return await model.complete(conversation.messages, tools, self._sampling)
 
-    async def _act(self, env: AsyncEnv, model: EpisodeModel, conversation: Conversation, reply: ModelReply) -> bool:
+    async def _act(
+        self, env: AsyncEnv, tools: Sequence[str], model: EpisodeModel, conversation: Conversation, reply: ModelReply
+    ) -> bool:
         """Carry out the calls of an answer one after another, and return whether any of them was an action."""
         acted = False
-        tools = [str(tool["name"]) for tool in env.tools]
         longest = self._longest_observation(model, len(reply.tool_calls))
         for number, call in enumerate(reply.tool_calls, 1):
             is_score = False
@@ -149,7 +152,8 @@ class ReactAgent(Agent):
             else:
                 observation, *_ = await env.step({"tool": call.tool, "arguments": dict(call.arguments or {})})
                 acted = True
-                is_score = observation.score is not None
+                # Why a submission is invalid can be long, and is soon out of date.
+                is_score = observation.score is not None and observation.score.valid
                 text = without_middle(observation.text.rstrip(), longest, model.count_tokens) or "[no output]"
                 if observation.exit_code:
                     text += f"\n[exit code {observation.exit_code}]"
@@ -170,7 +174,11 @@ class ReactAgent(Agent):
         return max(min(self._observation_tokens, share), _SHORTEST_OBSERVATION)
 
 
-def _problem(call: ModelToolCall, tools: list[str], *, cut_off: bool) -> str | None:
+def _names(tools: Sequence[ToolSchema]) -> list[str]:
+    return [str(tool["name"]) for tool in tools]
+
+
+def _problem(call: ModelToolCall, tools: Sequence[str], *, cut_off: bool) -> str | None:
     """Return why a call can be no action, in words for the model, or None."""
     if call.tool not in tools:
         return f"There is no tool {call.tool!r}. There are: {', '.join(tools)}."

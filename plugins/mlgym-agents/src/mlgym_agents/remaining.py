@@ -15,7 +15,8 @@ def remaining(env: AsyncEnv) -> list[str]:
     if env.working_seconds_left is not None:
         parts.append(f"{_duration(env.working_seconds_left)} of working time (that in which you think does not count)")
     if env.model is not None and env.model.cost_left_usd is not None:
-        parts.append(f"{env.model.cost_left_usd:.2g} USD")
+        cost = env.model.cost_left_usd
+        parts.append(f"{cost:.2f} USD" if cost >= 0.1 else f"{cost:.2g} USD")
     if env.model is not None and env.model.tokens_left is not None:
         parts.append(f"{env.model.tokens_left:,} tokens")
     return parts
