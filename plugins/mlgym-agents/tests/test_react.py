@@ -92,12 +92,18 @@ class Player:
         return last
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the task is prepared once for all."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def play(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Player:
+def play(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Player:
     for name in list(os.environ):
         if name.endswith(("_API_KEY", "_BASE_URL", "_API_BASE")):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("MLGYM_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("MLGYM_CACHE_DIR", str(cache))
     monkeypatch.syspath_prepend(SUPPORT)
     return Player(tmp_path)
 
@@ -152,7 +158,7 @@ async def test_an_episode(play: Player) -> None:
         "50 steps",
         "20 validations",
         "60 min",
-        "2 USD",
+        "2.00 USD",
         "100,000 tokens",
         "`value` of `answer.txt`",
         "higher",
@@ -181,12 +187,6 @@ async def test_an_invalid_submission_is_graded_as_such(play: Player) -> None:
     result = await play([bash("echo much > answer.txt"), call("validate"), "Done."], {"reminders": "0"})
     assert (result.status, result.exit_reason, result.steps) == ("invalid_submission", "agent_exit", 2)
     assert results(play.messages)[1].startswith("Invalid submission: answer.txt holds no number.")
-
-
-async def test_time_ends_the_episode(play: Player) -> None:
-    slow = ScriptedAnswer(text="…", delay=5.0)
-    result = await play([bash("echo 0.5 > answer.txt"), slow], max_time=1.5)
-    assert (result.status, result.exit_reason, result.final) == ("completed", "max_time", 0.5)
 
 
 async def test_parallel_calls(play: Player) -> None:
@@ -285,8 +285,8 @@ async def test_a_small_window(play: Player) -> None:
     def answer(_: Mapping[str, Any]) -> ScriptedAnswer:
         return call("validate") if (number := next(turns)) % 10 == 3 else bash("seq 999", f"Thought {number}.")
 
-    result = await play(answer, {"context_tokens": "2048"})
-    assert (result.exit_reason, result.steps) == ("max_steps", 50)
+    result = await play(answer, {"context_tokens": "2048"}, max_steps=30)
+    assert (result.exit_reason, result.steps) == ("max_steps", 30)
     count = Host.of(litellm_plugin).models.load("openai")("openai", "scripted").count_tokens
     for request in play.requests:
         check_structure(request["messages"])
@@ -295,7 +295,7 @@ async def test_a_small_window(play: Player) -> None:
         assert used <= 2048 - 512
     text = json.dumps(play.messages)
     assert "Your first thoughts were: Thought 0." in text
-    assert text.count("value = 0") == 5
+    assert text.count("value = 0") == 3
 
 
 async def test_a_provider_that_finds_it_too_long(play: Player) -> None:

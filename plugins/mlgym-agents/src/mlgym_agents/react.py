@@ -181,7 +181,7 @@ def _names(tools: Sequence[ToolSchema]) -> list[str]:
 def _problem(call: ModelToolCall, tools: Sequence[str], *, cut_off: bool) -> str | None:
     """Return why a call can be no action, in words for the model, or None."""
     if call.tool not in tools:
-        return f"There is no tool {call.tool!r}. There are: {', '.join(tools)}."
+        return f"There is no tool {call.tool[:100]!r}. There are: {', '.join(tools)}."
     if call.arguments is None:
         why = " They were cut off, since the answer was too long: write less at a time." if cut_off else ""
         return f"Nothing was done: the arguments of {call.tool} are not a JSON object.{why} Call it again."
