@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mlgym_agents.react import PROMPT_VARIABLES, ReactAgent
 from mlgym_core import EpisodeResult, Host, Observation, hookspecs, specs
 from mlgym_core.cli import COMMANDS
 from mlgym_core.errors import MlgymError
@@ -159,3 +160,9 @@ def test_every_option_of_litellm_models_and_field_of_a_call_has_its_place() -> N
     journal.model(call=1, model="x", reply=None, seconds=0.0, **nothing)
     for name in fields:
         assert f"`{name}`" in page("record"), name
+
+
+def test_every_option_and_variable_of_react_has_its_place() -> None:
+    text = page("models").partition("## The agent `react`")[2].partition("\n## ")[0]
+    for name in [*list(inspect.signature(ReactAgent.__init__).parameters)[1:], *PROMPT_VARIABLES]:
+        assert f"`{name}`" in text, name
