@@ -71,10 +71,12 @@ def request(url: str, headers: dict[str, str] | None = None) -> urllib.request.R
     if not url.startswith(("https://", "http://")):
         raise DataError(f"{without_password(url)!r} is not an http or https URL.")
     sent = {"User-Agent": f"mlgym/{__version__}", **(headers or {})}
+    asked = urllib.request.Request(without_password(url), headers=sent)  # noqa: S310
     user = urlsplit(url).netloc.rpartition("@")[0]
     if user:
-        sent["Authorization"] = f"Basic {base64.b64encode(unquote(user).encode()).decode()}"
-    return urllib.request.Request(without_password(url), headers=sent)  # noqa: S310
+        # Wherever we are redirected to has no business with it.
+        asked.add_unredirected_header("Authorization", f"Basic {base64.b64encode(unquote(user).encode()).decode()}")
+    return asked
 
 
 def download(remote: RemoteFile, folder: Path, notify: Notify) -> Path:

@@ -174,6 +174,16 @@ def test_passwords_in_addresses_are_sent_and_never_shown(server: FileServer, tmp
     assert not any("s3" in sentence for sentence in [*said, str(caught.value)])
 
 
+def test_passwords_do_not_follow_redirects(server: FileServer, tmp_path: Path) -> None:
+    with FileServer() as other:
+        other.files["/real"] = Served(CONTENT)
+        server.files["/file"] = Served(location=f"{other.url}/real")
+        url = server.url.replace("http://", "http://me:secret@")
+        assert download(RemoteFile(url=f"{url}/file"), tmp_path, lambda _: None).read_bytes() == CONTENT
+        assert (server.authorizations[0] or "").startswith("Basic ")
+        assert other.authorizations == [None]
+
+
 @pytest.mark.parametrize("location", ["http://[::bad/", "http://127.0.0.1:port/", "gopher://x/"])
 def test_redirects_to_nowhere_are_clear_errors(location: str, server: FileServer, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"could not be downloaded|cannot be downloaded"):
