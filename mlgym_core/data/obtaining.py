@@ -177,8 +177,10 @@ def _obtain(store: DatasetStore, notify: Notify, *, replace: bool = False) -> St
                     store.discard_downloads()
                     raise
         except MlgymError as error:
-            # Files that came whole may belong to others that did not; those that came in part can go on.
-            store.discard_downloads(only_whole=True)
+            # Files that came whole may not fit to others that come later, unless their checksums say so; those that came
+            # in part can go on.
+            if not _has_checksums(source):
+                store.discard_downloads(only_whole=True)
             problems.append(f"  {description}: {str(error).rstrip('.')}.")
     forms = dict.fromkeys(" ".join(_last_parts(source)) for source in dataset.sources if _importable(source))
     remedy = "".join(f"\n  mlgym data import {store.task_id} {dataset.name} {form}" for form in forms)
@@ -187,6 +189,10 @@ def _obtain(store: DatasetStore, notify: Notify, *, replace: bool = False) -> St
         + "\n".join(problems)
         + (f"\nIf you have its files, wherever from:{remedy}\nor set MLGYM_DATA_MIRROR." if remedy else "")
     )
+
+
+def _has_checksums(source: Source) -> bool:
+    return isinstance(source, Download) and all(remote.sha256 is not None for remote in source.remote)
 
 
 def _importable(source: Source) -> bool:

@@ -157,6 +157,23 @@ def test_a_mirror_cannot_send_more_than_was_declared(
     assert obtain(TASK, declared).source == "h"
 
 
+def test_a_file_of_a_source_that_failed_is_kept_if_a_checksum_says_what_it_is(server: FileServer) -> None:
+    def decode(files: Sequence[Path], content: Content) -> None:
+        content.text("all.txt", " ".join(path.read_text() for path in files))
+
+    remote = [
+        RemoteFile(url=f"{server.url}/{name}.txt", sha256=hashlib.sha256(name.encode()).hexdigest()) for name in "ab"
+    ]
+    two = Download(host="h", remote=tuple(remote), decode=decode)
+    server.files["/a.txt"] = Served(b"a")
+    with pytest.raises(DataError, match="404"):
+        obtain(TASK, dataset(two, content_hash=None))
+    server.files["/b.txt"] = Served(b"b")
+    server.requests.clear()
+    obtain(TASK, dataset(two, content_hash=None))
+    assert [path for path, _ in server.requests] == ["/b.txt"]
+
+
 def test_a_file_of_a_source_that_failed_is_not_kept(server: FileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     def decode(files: Sequence[Path], content: Content) -> None:
         content.text("all.txt", " ".join(path.read_text() for path in files))
