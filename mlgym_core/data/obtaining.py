@@ -177,8 +177,8 @@ def _obtain(store: DatasetStore, notify: Notify, *, replace: bool = False) -> St
                     store.discard_downloads()
                     raise
         except MlgymError as error:
-            # Files that came whole may not fit to others that come later, unless their checksums say so; those that came
-            # in part can go on.
+            # Files that came whole may not fit to others that come later, unless their checksums say so. Those that
+            # came in part can go on.
             if not _has_checksums(source):
                 store.discard_downloads(only_whole=True)
             problems.append(f"  {description}: {str(error).rstrip('.')}.")
