@@ -539,6 +539,14 @@ class Agent(abc.ABC):
         is in the workspace is graded.
         """
 
+    def opening(self, env: AsyncEnv) -> Sequence[Message]:
+        """Return the messages that a language model sees first, for `mlgym run --show-prompt`; none unless it has one.
+
+        Args:
+            env: The environment, which has been reset.
+        """
+        return ()
+
 
 # ------------------------------------------------------------------------- metrics, models, executors
 

@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,7 +26,7 @@ from mlgym_core.errors import BudgetExhausted, InfrastructureError, UsageError
 from mlgym_core.face import Env
 from mlgym_core.host import Host
 from mlgym_core.ids import slug
-from mlgym_core.interfaces import Agent, EpisodeEvent, Executor, Model
+from mlgym_core.interfaces import Agent, EpisodeEvent, Executor, Message, Model, ToolSchema
 from mlgym_core.journal import Observer
 from mlgym_core.limits import RunLimits
 from mlgym_core.making import EnvOptions, make_env
@@ -306,22 +306,8 @@ class Run:
         return None if self._budget is None else self._budget.exhausted()
 
     async def _attempt(self, episode: EpisodePlan, progress: Progress) -> EpisodeResult:
-        plan = self.plan
-        names = set(EnvOptions.__annotations__) - {"runs_dir", "model", "model_options"}
-        options: dict[str, Any] = {name: getattr(plan, name) for name in names}
         observer: Observer = ("the run's progress", lambda event: progress(episode, event))
-        env = await make_env(
-            episode.task,
-            host=self._host,
-            run_folder=self.folder,
-            identity=EpisodeIdentity(
-                episode_id=episode.id, agent=episode.agent, model=plan.model, repeat=episode.repeat
-            ),
-            observers=[observer],
-            run_budget=self._budget,
-            model=self._model,
-            **options,
-        )
+        env = await self._environment(episode, self.folder, [observer])
         if (exhausted := self._exhausted()) is not None:
             return env.refuse(exhausted)
         _set_aside(episode_folder(self.folder, episode.id))
@@ -334,6 +320,41 @@ class Run:
                     await env.finish("agent_exit")
         assert env.result is not None
         return env.result
+
+    async def _environment(
+        self, episode: EpisodePlan, run_folder: Path | None, observers: Sequence[Observer] = ()
+    ) -> AsyncEnv:
+        plan = self.plan
+        names = set(EnvOptions.__annotations__) - {"runs_dir", "model", "model_options"}
+        options: dict[str, Any] = {name: getattr(plan, name) for name in names}
+        return await make_env(
+            episode.task,
+            host=self._host,
+            run_folder=run_folder,
+            identity=EpisodeIdentity(
+                episode_id=episode.id, agent=episode.agent, model=plan.model, repeat=episode.repeat
+            ),
+            observers=observers,
+            run_budget=self._budget,
+            model=self._model,
+            **options,
+        )
+
+    async def openings(self) -> AsyncIterator[tuple[EpisodePlan, Sequence[Message], Sequence[ToolSchema]]]:
+        """Yield for each task and agent the messages and tools that a language model sees first.
+
+        Nothing is played, recorded or sent to a model.
+
+        Raises:
+            UsageError: if something in the plan does not exist.
+        """
+        self._check()
+        for episode in self.episodes:
+            if episode.repeat == 0:
+                await asyncio.to_thread(prepare_task, self._host, episode.task, self.plan.variant, _to_standard_error)
+                async with await self._environment(episode, None) as env:
+                    await env.reset()
+                    yield episode, self._make_agent(episode.agent).opening(env), env.tools
 
     async def _play_agent(self, episode: EpisodePlan, env: AsyncEnv) -> None:
         agent = self._make_agent(episode.agent)

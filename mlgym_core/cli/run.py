@@ -113,9 +113,12 @@ def _pairs(flag: str, pairs: tuple[str, ...]) -> dict[str, str]:
     help="Where runs lie.",
 )
 @click.option("--run-id", help="Name of the run; made of the time unless given.")
+@click.option("--show-prompt", is_flag=True, help="Print what the model would see first, and play nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line per finished episode, and one for the run.")
 @click.pass_context
-def run_command(context: click.Context, /, as_json: bool, runs_dir: Path, run_id: str | None, **options: Any) -> None:
+def run_command(
+    context: click.Context, /, as_json: bool, show_prompt: bool, runs_dir: Path, run_id: str | None, **options: Any
+) -> None:
     """Let agents play tasks, and grade what they submit.
 
     Every task is played by every agent, --repeat times. The run is recorded in RUNS_DIR/RUN_ID as it goes on; if it is
@@ -148,7 +151,33 @@ def run_command(context: click.Context, /, as_json: bool, runs_dir: Path, run_id
         **options,
     )
     folder = runs_dir.resolve() / check_run_id(run_id or new_run_id("run"))
+    if show_prompt:
+        _show_prompts(Run(host, folder, plan), as_json=as_json)
+        return
     _play(context, Run.start(host, folder, plan), as_json=as_json)
+
+
+def _show_prompts(run: Run, *, as_json: bool) -> None:
+    """Print what a model sees first: a JSON line for each task and agent, or the same for people."""
+    import asyncio
+    import json
+
+    async def show() -> None:
+        async for episode, messages, tools in run.openings():
+            if as_json:
+                document = {"task": episode.task, "agent": episode.agent, "messages": messages, "tools": tools}
+                click.echo(json.dumps(document))
+                continue
+            click.echo(f"=== {episode.task}, {episode.agent}")
+            if not messages:
+                click.echo("This agent shows nothing to a language model.")
+                continue
+            for message in messages:
+                click.echo(f"--- {message['role']}\n{message['content']}")
+            for tool in tools:
+                click.echo(f"--- tool {tool['name']}\n{json.dumps(tool, indent=2)}")
+
+    asyncio.run(show())
 
 
 @click.command("resume")

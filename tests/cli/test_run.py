@@ -391,3 +391,12 @@ def test_clean_removes_what_a_killed_run_left(mlgym: CommandLine) -> None:
     assert done.returncode == 0
     assert not (mlgym.folder / "cache" / "prepared").exists()
     assert mlgym("run", "examples/number", "--agent", "baseline").returncode == 0
+
+
+def test_prompts_can_be_shown_without_playing(mlgym: CommandLine) -> None:
+    done = mlgym("run", "examples/number", "--agent", "baseline", "--show-prompt", "--sandbox", "process")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "=== examples/number, baseline\nThis agent shows nothing to a language model.\n"
+    assert not list(mlgym.folder.rglob("run.json"))
+    done = mlgym("run", "examples/number", "--agent", "no-such-agent", "--show-prompt")
+    assert done.returncode == 2

@@ -85,6 +85,20 @@ class Player:
         self.requests = [request.body for request in server.requests]
         return result
 
+    async def opening(self, options: dict[str, str]) -> tuple[Messages, list[str]]:
+        """Return the messages and the names of the tools that `mlgym run --show-prompt` prints."""
+        plan = RunPlan(
+            tasks=("small/number",),
+            agents=("react",),
+            agent_options=options,
+            model="openai/scripted",
+            model_options={"base_url": "http://127.0.0.1:9"},
+            sandbox="process",
+        )
+        [(_, messages, tools)] = [opening async for opening in Run(self._host, self._folder, plan).openings()]
+        assert not list(self._folder.rglob("run.json"))
+        return [dict(message) for message in messages], [tool["name"] for tool in tools]
+
     @property
     def messages(self) -> Messages:
         """The conversation of the last request."""
@@ -439,3 +453,10 @@ def test_the_middle_is_cut_out(make: Callable[[int], str]) -> None:
             assert shorter[0] == text[0]
             assert shorter[-1] == text[-1]
             assert "characters are left out" in shorter
+
+
+async def test_the_prompt_that_is_shown_is_the_one_that_is_sent(play: Player) -> None:
+    messages, tools = await play.opening({"temperature": "0.5"})
+    await play([SUBMIT], {"temperature": "0.5"})
+    assert play.requests[0]["messages"] == messages
+    assert [tool["function"]["name"] for tool in play.requests[0]["tools"]] == tools
