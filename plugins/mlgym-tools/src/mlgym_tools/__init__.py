@@ -1,0 +1,1 @@
+"""Further tools for the agents of mlgym."""
