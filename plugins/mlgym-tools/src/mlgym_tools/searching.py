@@ -12,7 +12,10 @@ from mlgym_tools.shell import ask, quoted, quoted_path
 from mlgym_tools.viewer import Viewer, absolute_file
 
 _MOST_HITS = 100
-_LONGEST_HIT = 600
+_LONGEST_HIT = 1000
+# What the shell's output has room for, in base64.
+_MOST_BYTES = 45_000
+_BOUNDED = f"command head -c {_MOST_BYTES} | command base64 -w 0"
 # In a subshell, so that what is set here is set for nothing else.
 _IN_FOLDER = "( set +eux; set +o noglob; unset CDPATH GREP_OPTIONS; export LC_ALL=C; command cd {} || exit; {} )"
 
@@ -29,9 +32,10 @@ class SearchDir(Tool):
         command = (
             "command find . -name .git -prune -o -type f -print0 | command sort -z | "
             f"command xargs -0 -r grep -nIHFZs -e {quoted(text, 'text')} -- | "
-            f"command cut -b 1-{_LONGEST_HIT} | command head -n {_MOST_HITS + 1} | command base64 -w 0"
+            rf"command sed 's/\(\x00[0-9]*:.\{{{_LONGEST_HIT}\}}\).*/\1/' | command head -n {_MOST_HITS + 1} | {_BOUNDED}"
         )
         output = await _in_folder(context, folder, command)
+        whole = len(output) < _MOST_BYTES
         # A name may hold newlines, but no NUL, which ends it.
         found = re.findall(rb"(?:\A|(?<=\n))([^\0]+)\0(\d+):([^\n]*)\n", output)
         if not found:
@@ -40,7 +44,7 @@ class SearchDir(Tool):
         for path, number, line in found[:_MOST_HITS]:
             name = shown_line(_below(folder, path))
             hits.append(f"{name}:{int(number)}:{shown_line(line.decode('utf-8', 'backslashreplace'))}")
-        return _hits(hits, len(found), f"lines in {folder} that have {text!r}")
+        return _hits(hits, whole and len(found) == len(hits), f"lines in {folder} that have {text!r}")
 
 
 class SearchFile(Tool):
@@ -55,7 +59,7 @@ class SearchFile(Tool):
         if not found:
             return ToolResult(text=f"No line in {absolute} has {text!r}.")
         hits = [f"{number}:{shown_line(document.lines[number - 1])}" for number in found[:_MOST_HITS]]
-        return _hits(hits, len(found), f"lines in {absolute} that have {text!r}")
+        return _hits(hits, len(found) == len(hits), f"lines in {absolute} that have {text!r}")
 
 
 class FindFile(Tool):
@@ -68,13 +72,15 @@ class FindFile(Tool):
         pattern = re.sub(r"([\[\]\\])", r"\\\1", name)
         command = (
             f"command find . -name {quoted(pattern, 'name')} ! -type d -print0 | command sort -z | "
-            f"command head -z -n {_MOST_HITS + 1} | command base64 -w 0"
+            f"command head -z -n {_MOST_HITS + 1} | {_BOUNDED}"
         )
-        found = (await _in_folder(context, folder, command)).split(b"\0")[:-1]
+        output = await _in_folder(context, folder, command)
+        found = output.split(b"\0")[:-1]
+        whole = len(output) < _MOST_BYTES
         if not found:
             return ToolResult(text=f"There is no file {name!r} in {folder}.")
         hits = [shown_line(_below(folder, path)) for path in found[:_MOST_HITS]]
-        return _hits(hits, len(found), f"files in {folder} that are called {name!r}")
+        return _hits(hits, whole and len(found) == len(hits), f"files in {folder} that are called {name!r}")
 
 
 def _check_one_line(text: str) -> None:
@@ -102,8 +108,7 @@ def _below(folder: str, path: bytes) -> str:
     return relative if posixpath.normpath(folder) == "." else posixpath.join(folder, relative)
 
 
-def _hits(hits: list[str], count: int, what: str) -> ToolResult:
-    many = count > len(hits)
-    if many:
+def _hits(hits: list[str], whole: bool, what: str) -> ToolResult:
+    if not whole:
         hits = [*hits, f"[There are more than {len(hits)} {what}; these are the first. Search for less.]"]
-    return ToolResult(text="\n".join(hits) + "\n", truncated=many)
+    return ToolResult(text="\n".join(hits) + "\n", truncated=not whole)

@@ -43,7 +43,7 @@ class Viewer:
         Raises:
             ToolError: if no file is open.
         """
-        answer = await ask(context, f"builtin printf %s \"${{{_VARIABLE}-}}\"")
+        answer = await ask(context, f'builtin printf %s "${{{_VARIABLE}-}}"')
         try:
             viewer: Viewer = _ADAPTER.validate_json(base64.b64decode(answer, validate=True))
         except (ValueError, ValidationError):
