@@ -112,7 +112,8 @@ def test_schemas(episode: Episode) -> None:
 
 
 def test_the_viewer(episode: Episode) -> None:
-    for tool, arguments in [("goto", {"line": 1}), ("scroll_up", {}), ("insert", {"after_line": 0, "text": "x"})]:
+    calls: dict[str, dict[str, Any]] = {"goto": {"line": 1}, "scroll_up": {}, "insert": {"after_line": 0, "text": "x"}}
+    for tool, arguments in calls.items():
         assert "No file is open" in episode.refused(tool, **arguments)
     episode.write("numbers", NUMBERS)
     text = episode("open", path="numbers")
@@ -208,6 +209,13 @@ def test_an_edit_that_breaks_the_syntax_is_refused(episode: Episode) -> None:
     assert episode.content("a.json") == b'{"a": 2}\n'
 
 
+def test_background_processes_may_print(episode: Episode) -> None:
+    episode.bash("echo needle > a; (for i in $(seq 300); do echo noise; sleep 0.01; done) &")
+    for _ in range(10):
+        assert "1:needle" in episode("open", path="a")
+        assert episode("search_dir", text="needle") == "a:1:needle\n"
+
+
 async def test_a_text_cannot_take_the_parser_down() -> None:
     assert await syntax_problem("a.txt", b"def f(:") is None
     assert await syntax_problem("a.py", b"# coding: latin-1\nx = '\xff'\n") is None
@@ -285,7 +293,8 @@ def test_paths_that_are_none(episode: Episode) -> None:
         assert why in episode.refused("open", path=path)
     assert "exists already" in episode.refused("create", path="dangling")
     assert "exists already" in episode.refused("create", path="folder")
-    for tool, arguments in [("search_dir", {"text": "x"}), ("find_file", {"name": "x"})]:
+    searches: dict[str, dict[str, Any]] = {"search_dir": {"text": "x"}, "find_file": {"name": "x"}}
+    for tool, arguments in searches.items():
         assert "There is no folder nowhere" in episode.refused(tool, folder="nowhere", **arguments)
         assert "no folder" in episode.refused(tool, folder="answer.txt", **arguments)
 
@@ -314,10 +323,10 @@ def test_searches(episode: Episode) -> None:
 
 def test_too_many_hits(episode: Episode) -> None:
     episode.bash("mkdir m; for i in $(seq 100 350); do head -c 3000 /dev/zero | tr '\\0' x > m/$i; done")
-    episode.bash("cat m/* | fold -w 10 > m/all")
+    episode.bash("cat m/* | fold -w 10 > all")
     for observation in (
         episode.call("search_dir", text="xx", folder="m"),
-        episode.call("search_file", text="xx", path="m/all"),
+        episode.call("search_file", text="xx", path="all"),
         episode.call("find_file", name="*", folder="m"),
     ):
         assert observation.truncated

@@ -79,7 +79,8 @@ def shown_line(line: str) -> str:
 
 def numbered(lines: list[str], first: int, last: int) -> tuple[str, int]:
     """Return lines with their numbers, each ended, and the number of the last one that there is room for."""
-    parts, size = [], 0
+    parts: list[str] = []
+    size = 0
     for number in range(first, min(last, len(lines)) + 1):
         part = f"{number}:{shown_line(lines[number - 1])}\n"
         size += len(part)

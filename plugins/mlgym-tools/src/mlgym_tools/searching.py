@@ -32,7 +32,8 @@ class SearchDir(Tool):
         command = (
             "command find . -name .git -prune -o -type f -print0 | command sort -z | "
             f"command xargs -0 -r grep -nIHFZs -e {quoted(text, 'text')} -- | "
-            rf"command sed 's/\(\x00[0-9]*:.\{{{_LONGEST_HIT}\}}\).*/\1/' | command head -n {_MOST_HITS + 1} | {_BOUNDED}"
+            rf"command sed 's/\(\x00[0-9]*:.\{{{_LONGEST_HIT}\}}\).*/\1/' | "
+            f"command head -n {_MOST_HITS + 1} | {_BOUNDED}"
         )
         output = await _in_folder(context, folder, command)
         whole = len(output) < _MOST_BYTES
@@ -66,7 +67,7 @@ class FindFile(Tool):
     """Finds files by name."""
 
     async def run(self, context: ToolContext, name: str, folder: str = ".") -> ToolResult:
-        """Find the files with a name in a folder and the folders in it; `*` stands for any text, `?` for a character."""
+        """Find the files with a name in a folder and the folders in it; `*` is any text, `?` any character."""
         if "/" in name:
             raise ToolError("The name holds a slash. Give the folder as `folder`.")
         pattern = re.sub(r"([\[\]\\])", r"\\\1", name)

@@ -10,21 +10,23 @@ from mlgym_core import ToolContext, ToolError
 
 
 async def ask(context: ToolContext, script: str) -> str:
-    """Run a script in the episode's own shell and return what it prints.
+    """Run a script in a subshell of the episode's shell and return what it prints.
 
-    Whatever else is printed meanwhile, by traces or background processes, is left out if it comes before or after.
+    Its answer is printed at once between two marks, apart from traces and what background processes print.
 
     Raises:
         ToolError: if it takes too long or the shell does not answer.
     """
     token = secrets.token_hex(16)
-    # The marks come out whole only here: a trace of the command shows them in two parts. After `if`, a script that
-    # fails does not end a shell with `set -e`.
-    mark = "builtin printf '<%s%s>' " + f"{token[:16]} {token[16:]}"
-    result = await context.run_shell(f"{mark}; if {{ {script}\n}} 2>/dev/null </dev/null; then :; fi; {mark}")
+    # A trace of the command would show the marks in two parts. The point keeps the newlines before it.
+    mark = f"{token[:16]} {token[16:]}"
+    answer = f'"$(set +e; {script}\nbuiltin printf .)"'
+    result = await context.run_shell(
+        f"{{ builtin printf '<%s%s>%s<%s%s>' {mark} {answer} {mark}; }} 2>/dev/null </dev/null"
+    )
     if result.timed_out:
         raise ToolError("That took too long, and was ended. Ask for less: a smaller folder, for instance.")
-    found = re.search(f"<{token}>(.*)<{token}>", result.text, re.DOTALL)
+    found = re.search(rf"<{token}>(.*)\.<{token}>", result.text, re.DOTALL)
     if found is None:
         raise ToolError(f"The shell gave no answer. It printed: {result.text[-500:]!r}")
     return found[1]

@@ -21,8 +21,8 @@ _VARIABLE = "__mlgym_viewer"
 class Viewer:
     """An open file and the part of it that is shown.
 
-    It is kept in a variable of the episode's shell. So it is gone with the episode, comes along with forks, and goes back
-    when a snapshot is restored; tools are shared by all of these. What agents do to the variable harms only them.
+    It is kept in a variable of the episode's shell. So it is gone with the episode, comes along with forks, and goes
+    back when a snapshot is restored; tools are shared by all of these. What agents do to the variable harms only them.
 
     Attributes:
         path: The file's absolute path in the sandbox.
@@ -54,7 +54,7 @@ class Viewer:
         """Make it the viewer of the episode."""
         state: dict[str, Any] = asdict(self)
         word = base64.b64encode(json.dumps(state).encode()).decode()
-        await ask(context, f"{_VARIABLE}='{word}'")
+        await context.run_shell(f"{{ {_VARIABLE}='{word}'; }} 2>/dev/null")
 
     async def at(self, context: ToolContext, document: Document) -> None:
         """Keep that the document is what was shown last."""
