@@ -165,22 +165,21 @@ def test_editing(episode: Episode) -> None:
     assert episode.content("new/deep/a.txt") == b"2 and 3\n\n"
 
 
-@pytest.mark.parametrize(
-    ("before", "line", "text", "after"),
-    [
+def test_endings_stay(episode: Episode) -> None:
+    for before, line, text, after in [
         (b"a\r\nb\r\n", 1, "x\ny", b"x\r\ny\r\nb\r\n"),
         (b"a\r\nb\r\n", 1, "x\r\ny\r\n", b"x\r\ny\r\nb\r\n"),
         (b"a\nb", 2, "x", b"a\nx"),
         (b"a\nb", 2, "x\n", b"a\nx\n"),
+        (b"a\nb", 2, "", b"a\n"),
         (b"a\nb", 1, "x", b"x\nb"),
+        (b"a\r\nb\nc\n", 2, "x", b"a\r\nx\nc\n"),
         (b"a\x0cb\xe2\x80\xa8c\rd\ne", 1, "x", b"x\ne"),
         (b"\xef\xbb\xbfa\nb\x1b[31m\n", 2, "x", b"\xef\xbb\xbfa\nx\n"),
-    ],
-)
-def test_endings_stay(episode: Episode, before: bytes, line: int, text: str, after: bytes) -> None:
-    episode.write("a", before)
-    episode("edit", first_line=line, last_line=line, text=text)
-    assert episode.content("a") == after
+    ]:
+        episode.write("a", before)
+        episode("edit", first_line=line, last_line=line, text=text)
+        assert episode.content("a") == after
 
 
 def test_a_line_after_the_last_one_that_is_not_ended(episode: Episode) -> None:
@@ -265,17 +264,17 @@ def test_a_file_that_changed_is_not_edited_unseen(episode: Episode) -> None:
     assert "cannot be read" in episode.refused("insert", after_line=0, text="x")
 
 
-@pytest.mark.parametrize("name", ["with blank", 'it\'s "$(touch hacked)"', "-rf", "a\nb", "*", "grüße", "a\\", "[x]"])
-def test_paths_are_taken_as_they_are(episode: Episode, name: str) -> None:
-    episode("create", path=f"{name}/{name}")
-    episode("insert", after_line=0, text="needle")
-    assert "1:needle" in episode("open", path=f"{name}/{name}")
-    shown = name.replace("\n", "\\n")
-    assert episode("search_dir", text="needle") == f"{shown}/{shown}:1:needle\n"
-    assert episode("search_dir", text="needle", folder=name) == f"{shown}/{shown}:1:needle\n"
-    assert episode("search_file", text="needle", path=f"{name}/{name}") == "1:needle\n"
-    assert episode("find_file", name=name, folder=name) == f"{shown}/{shown}\n"
-    assert episode.bash("find . -name hacked") == ""
+def test_paths_are_taken_as_they_are(episode: Episode) -> None:
+    for name in ["with blank", 'it\'s "$(touch hacked)"', "-rf", "a\nb\n", "*", "grüße", "a\\", "[x]"]:
+        path, shown = f"{name}/{name}", name.replace("\n", "\\n")
+        episode("create", path=path)
+        episode("insert", after_line=0, text="needle")
+        assert "1:needle" in episode("open", path=path)
+        assert episode("search_dir", text="needle") == f"{shown}/{shown}:1:needle\n"
+        assert episode("search_dir", text="needle", folder=name) == f"{shown}/{shown}:1:needle\n"
+        assert episode("search_file", text="needle", path=path) == "1:needle\n"
+        assert episode("find_file", name=name, folder=name) == f"{shown}/{shown}\n"
+        assert episode.bash("find . -name hacked; rm -r -- */; ls") == "answer.txt\n"
 
 
 def test_paths_that_are_none(episode: Episode) -> None:

@@ -66,14 +66,19 @@ def split_lines(text: str) -> list[str]:
     return [line + "\n" for line in lines[:-1]] + ([lines[-1]] if lines[-1] else [])
 
 
+def escaped(text: str) -> str:
+    """Return a text with escapes for what cannot be printed, so that it is one line."""
+    return "".join(
+        character if character.isprintable() or character == "\t" else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
 def shown_line(line: str) -> str:
-    """Return a line without its ending, cut if it is long, with control characters as escapes."""
+    """Return a line without its ending, cut if it is long, with escapes for what cannot be printed."""
     line = line.removesuffix("\n").removesuffix("\r")
     cut = len(line) - LONGEST_SHOWN_LINE
-    text = "".join(
-        character if character.isprintable() or character == "\t" else character.encode("unicode_escape").decode()
-        for character in line[:LONGEST_SHOWN_LINE]
-    )
+    text = escaped(line[:LONGEST_SHOWN_LINE])
     return f"{text} [… {cut:,} more characters]" if cut > 0 else text
 
 

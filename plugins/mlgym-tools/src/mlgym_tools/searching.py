@@ -7,7 +7,7 @@ import posixpath
 import re
 
 from mlgym_core import Tool, ToolContext, ToolError, ToolResult
-from mlgym_tools.documents import Document, shown_line
+from mlgym_tools.documents import Document, escaped, shown_line
 from mlgym_tools.shell import ask, quoted, quoted_path
 from mlgym_tools.viewer import Viewer, absolute_file
 
@@ -43,7 +43,7 @@ class SearchDir(Tool):
             return ToolResult(text=f"No line in {folder} has {text!r}.")
         hits = []
         for path, number, line in found[:_MOST_HITS]:
-            name = shown_line(_below(folder, path))
+            name = escaped(_below(folder, path))
             hits.append(f"{name}:{int(number)}:{shown_line(line.decode('utf-8', 'backslashreplace'))}")
         return _hits(hits, whole and len(found) == len(hits), f"lines in {folder} that have {text!r}")
 
@@ -80,7 +80,7 @@ class FindFile(Tool):
         whole = len(output) < _MOST_BYTES
         if not found:
             return ToolResult(text=f"There is no file {name!r} in {folder}.")
-        hits = [shown_line(_below(folder, path)) for path in found[:_MOST_HITS]]
+        hits = [escaped(_below(folder, path)) for path in found[:_MOST_HITS]]
         return _hits(hits, whole and len(found) == len(hits), f"files in {folder} that are called {name!r}")
 
 
