@@ -313,11 +313,18 @@ def test_searches(episode: Episode) -> None:
         assert episode("search_dir", text=text) == "d/x.txt:1:a.c[0] -e $HOME\n"
     assert "No line" in episode("search_dir", text="A.C")
     assert "empty" in episode.refused("search_dir", text="")
+    assert "too long" in episode.refused("search_dir", text="x" * 200_000)
     assert "several lines" in episode.refused("search_file", text="a\nb", path="d/x.txt")
     assert episode("find_file", name="x.*") == "d/x.txt\n"
     assert episode("find_file", name="?.txt", folder="d") == "d/x.txt\n"
     assert "There is no file" in episode("find_file", name="[x].txt")
     assert "slash" in episode.refused("find_file", name="d/x.txt")
+
+
+def test_without_the_programs_nothing_is_said_to_be_missing(episode: Episode) -> None:
+    episode.bash("mkdir bin; printf '#!/bin/sh\\nexit 2' > bin/grep; chmod +x bin/grep; PATH=$PWD/bin:$PATH")
+    assert "needs GNU's" in episode.refused("search_dir", text="0")
+    assert "needs GNU's" in episode.refused("find_file", name="nothing")
 
 
 def test_too_many_hits(episode: Episode) -> None:

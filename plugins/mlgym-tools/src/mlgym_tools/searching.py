@@ -12,10 +12,18 @@ from mlgym_tools.shell import ask, quoted, quoted_path
 from mlgym_tools.viewer import Viewer, absolute_file
 
 _MOST_HITS = 100
+_LONGEST_TEXT = 10_000
 _LONGEST_HIT = 1000
 # What the shell's output has room for, in base64.
 _MOST_BYTES = 45_000
 _BOUNDED = f"command head -c {_MOST_BYTES} | command base64 -w 0"
+# Whether the sandbox has the programs as they are used here: only then does no hit mean that there is none.
+_PROBE = (
+    "command find . -prune -exec printf 'xx\\n' ';' | command grep -nIHFZs -e x - | "
+    r"command sed 's/\(\x00[0-9]*:.\{1\}\).*/\1/' | command sort -z | command head -z -n 2 | "
+    f"command xargs -0 -r printf %s: | {_BOUNDED}"
+)
+_PROBED = b"(standard input):1:x\n:"
 # In a subshell, so that what is set here is set for nothing else.
 _IN_FOLDER = "( set +eux; set +o noglob; unset CDPATH GREP_OPTIONS; export LC_ALL=C; command cd {} || exit; {} )"
 
@@ -87,6 +95,8 @@ class FindFile(Tool):
 def _check_one_line(text: str) -> None:
     if not text:
         raise ToolError("The text is empty.")
+    if len(text) > _LONGEST_TEXT:
+        raise ToolError(f"The text is too long: {len(text):,} characters, of {_LONGEST_TEXT:,}.")
     if "\n" in text:
         raise ToolError("The text has several lines. Only text within a line is found.")
 
@@ -98,9 +108,12 @@ async def _in_folder(context: ToolContext, folder: str, command: str) -> bytes:
     if not answer.startswith("d"):
         raise ToolError(f"There is no folder {folder}.")
     try:
-        return base64.b64decode(answer[1:], validate=True)
+        output = base64.b64decode(answer[1:], validate=True)
     except ValueError:
         raise ToolError(f"The search gave no answer that can be read: {answer[-200:]!r}") from None
+    if not output and command != _PROBE and await _in_folder(context, folder, _PROBE) != _PROBED:
+        raise ToolError("The search needs GNU's find, grep, sed, sort, head and xargs, and base64. Use the shell.")
+    return output
 
 
 def _below(folder: str, path: bytes) -> str:
