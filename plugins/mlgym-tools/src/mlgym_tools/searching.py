@@ -44,7 +44,7 @@ class SearchDir(Tool):
             f"command head -n {_MOST_HITS + 1} | {_BOUNDED}"
         )
         output = await _in_folder(context, folder, command)
-        whole = len(output) < _MOST_BYTES
+        whole = len(output) < _MOST_BYTES and output.count(b"\n") <= _MOST_HITS
         # A name may hold newlines, but no NUL, which ends it.
         found = re.findall(rb"(?:\A|(?<=\n))([^\0]+)\0(\d+):([^\n]*)\n", output)
         if not found:
