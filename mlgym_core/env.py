@@ -442,6 +442,17 @@ class AsyncEnv(ToolContext):
         )
         return self.result
 
+    async def give_up(self, limit: BudgetExhausted) -> None:
+        """End the episode as interrupted, since a limit left it nothing to be played with: what is there is no result.
+
+        Raises:
+            EpisodeOver: if no episode is going on.
+        """
+        reason = exit_reason_of(limit.limit)
+        await self._end(
+            self._idle(), "interrupted", reason, limit=limit.limit, error=f"Nothing could be played: {limit}"
+        )
+
     # ------------------------------------------------------------------------------ what tools are given
 
     async def run_shell(self, command: str) -> ToolResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -70,5 +71,6 @@ def _check(limits: Any) -> None:
     for limit in fields(limits):
         value = getattr(limits, limit.name)
         lowest = 0 if limit.name == "max_validations" else 1 if limit.name in _WHOLE else 0.0
-        if value is not None and (value < lowest or (isinstance(lowest, float) and value == 0.0)):
+        is_number = value is None or math.isfinite(value)
+        if not is_number or (value is not None and (value < lowest or (isinstance(lowest, float) and value == 0.0))):
             raise UsageError(f"{limit.name} is {value}: it must be positive.")

@@ -400,8 +400,10 @@ class MeteredModel(EpisodeModel):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if first_end is None else first_end[1]):
                     await short[0].change()
-        if narrowest < bound:
-            return dataclasses.replace(sampling, max_tokens=int(narrowest)), int(narrowest)
+        if narrowest < bound or (narrowest < math.inf and not bounds):
+            # Without a bound of its own, an answer would be as long as it likes, and others would not know.
+            longest = int(min(narrowest, bound))
+            return dataclasses.replace(sampling, max_tokens=longest), longest
         return sampling, bound if bounds else _SHORTEST_ANSWER
 
     def _count(self, prompt_tokens: int, completion_tokens: int, cost_usd: float | None) -> None:

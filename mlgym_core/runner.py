@@ -369,7 +369,12 @@ class Run:
             if env.is_over:
                 return
             if (exhausted := _exhausted_behind(error)) is not None:
-                await env.finish(limit=exhausted.limit)
+                # Of an episode that got no answer, the run would otherwise have the baseline as its result.
+                nothing_played = env.model is not None and env.model.calls == 0
+                if nothing_played and exhausted.limit in ("max_run_cost", "max_run_tokens"):
+                    await env.give_up(exhausted)
+                else:
+                    await env.finish(limit=exhausted.limit)
             elif isinstance(error, InfrastructureError):
                 await env.fail(str(error))
             else:

@@ -130,6 +130,9 @@ def test_a_run_that_is_out_of_money_begins_nothing_and_can_be_resumed_with_more(
     for episode in (second, third):
         assert episode["status"] in ("completed", "interrupted")
         assert (episode["exit_reason"], episode["limit"]) == ("max_cost", "max_run_cost")
+        # What was not played has no result: the untouched starter's would look like one.
+        assert (episode["status"] == "interrupted") == (episode["cost_usd"] is None)
+    assert "interrupted" in (second["status"], third["status"])
     spent = sum(episode["cost_usd"] or 0 for episode in (first, second, third))
     assert spent <= 3
     # Nothing is left for the rest.

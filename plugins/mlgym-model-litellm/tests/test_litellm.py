@@ -32,6 +32,7 @@ from mlgym_core.testing.model_server import (
 from mlgym_model_litellm import plugin, providers
 from mlgym_model_litellm.failures import pause_before
 from mlgym_model_litellm.model import LiteLLMModel
+from mlgym_model_litellm.secrets import secret_values
 from mlgym_model_litellm.update_providers import rendered
 
 CANARY = "sk-canary-3f9d27b1c0"
@@ -538,9 +539,7 @@ def test_what_is_missing_is_named_before_any_call(model: str, options: dict[str,
 def test_providers_that_need_no_key_or_have_other_ways() -> None:
     for model in ("ollama_chat/llama3", "hosted_vllm/x", "bedrock/x", "vertex_ai/x"):
         make_model(Host.of(plugin), model, {}).check()
-    make_model(
-        Host.of(plugin), "openai/x", {"parameters": '{"max_completion_tokens": 5}', "base_url": "http://x"}
-    ).check()
+    make_model(Host.of(plugin), "openai/x", {"parameters": '{"logit_bias": {"5": 1}}', "base_url": "http://x"}).check()
 
 
 @pytest.mark.parametrize(
@@ -568,3 +567,29 @@ async def test_a_price_file_may_say_that_it_costs_nothing(make: Make, tmp_path: 
     path.write_text('{"scripted": {"prompt": 0, "completion": 0}}')
     model, _ = make("x", prices=path)
     assert (await model.complete(HELLO)).cost_usd == 0.0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"parameters": '{"api_base": "http://127.0.0.1:9/v1"}'},
+        {"parameters": '{"max_tokens": 9000}'},
+        {"parameters": '{"extra_body": {"deep": [{"api_key": "sk-canary"}]}}'},
+        {"retry_pause": "nan"},
+        {"timeout": "inf"},
+        {"api_key_variable": "sk-canary-123456"},
+    ],
+)
+def test_options_that_would_leak_or_hang_are_refused(options: dict[str, str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        make_model(Host.of(plugin), "openai/x", {"base_url": "http://x", **options}).check()
+    assert "canary" not in str(caught.value)
+
+
+def test_only_whole_words_tell_the_names_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("KEYCLOAK_HOST", "localhost-1"), ("MONKEY", "strategy"), ("MY_API_KEY", "sk-canary-1")):
+        monkeypatch.setenv(name, value)
+    found = secret_values()
+    assert "sk-canary-1" in found
+    assert "localhost-1" not in found
+    assert "strategy" not in found

@@ -7,11 +7,12 @@ import contextlib
 import dataclasses
 import functools
 import json
+import math
 import os
 import re
 import time
 import urllib.parse
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,28 @@ _OTHER_WAYS = ("AWS_", "VERTEX", "GOOGLE_APPLICATION")
 _SECRET_PARAMETER = re.compile(r"key|secret|password|credential|headers|token(?!s|_ids)")
 # Retries are ours, records are ours, and what a model does not know, such as a temperature, is left out.
 _OUR_OWN: Mapping[str, Any] = {"max_retries": 0, "num_retries": 0, "drop_params": True}
-_RESERVED = frozenset({"model", "messages", "tools", "stream", "timeout", *_OUR_OWN})
+_RESERVED = frozenset(
+    {
+        *("model", "messages", "tools", "stream", "timeout", *_OUR_OWN),
+        # Addresses are told by base_url, with which no key is sent.
+        *("api_base", "base_url", "custom_llm_provider", "fallbacks", "mock_response", "extra_query"),
+        # Settings are the agents', and budgets bound them.
+        *("max_tokens", "max_completion_tokens", "n", "temperature", "top_p", "seed", "stop"),
+    }
+)
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+
+
+def _secret_names(value: Any) -> Iterator[str]:
+    """Yield the names in a JSON value that look like those of keys."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if _SECRET_PARAMETER.search(name):
+                yield name
+            yield from _secret_names(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _secret_names(inner)
 
 
 class LiteLLMModel(Model):
@@ -109,7 +131,7 @@ class LiteLLMModel(Model):
             ("context_tokens", self._context_tokens, 1),
             ("answer_tokens", self._answer_tokens, 1),
         ):
-            if value is not None and value < least:
+            if value is not None and not (math.isfinite(value) and value >= least):
                 raise UsageError(f"The model's option {option} is {value}: it must be at least {least}.")
         self._check_url()
         _ = self._parameters
@@ -132,6 +154,10 @@ class LiteLLMModel(Model):
 
     def _check_key(self) -> None:
         if self._key_variable is not None:
+            if not _VARIABLE_NAME.match(self._key_variable):
+                raise UsageError(
+                    "The model's option api_key_variable is no name of a variable. It is not the key itself."
+                )
             if not os.environ.get(self._key_variable):
                 raise UsageError(f"{self._id} needs a key: set the environment variable {self._key_variable}.")
             return
@@ -170,9 +196,11 @@ class LiteLLMModel(Model):
             raise UsageError(f"The model's option parameters is no JSON: {error}.") from None
         if not isinstance(parameters, dict):
             raise UsageError("The model's option parameters is no JSON object.")
-        for name in parameters:
-            if name in _RESERVED or _SECRET_PARAMETER.search(name):
-                raise UsageError(f"The model's option parameters must not have {name!r}.")
+        for name in (*(name for name in parameters if name in _RESERVED), *_secret_names(parameters)):
+            raise UsageError(
+                f"The model's option parameters must not have {name!r}: addresses, settings and keys have options of "
+                "their own."
+            )
         return parameters
 
     # ------------------------------------------------------------------------------------------- calls

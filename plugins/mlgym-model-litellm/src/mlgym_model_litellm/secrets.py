@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Iterable
 
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL", re.IGNORECASE)
+# Whole words: there is a KEY in KEYCLOAK_HOST and in MONKEY.
+_SECRET_NAME = re.compile(r"(^|_)(API)?(KEYS?|TOKENS?|SECRETS?|PASSWORDS?|CREDENTIALS?)(_|$)", re.IGNORECASE)
 _SHORTEST = 8
 """Letters. Shorter values are no keys, and replacing them would spoil texts."""
 
