@@ -54,9 +54,14 @@ def test_what_writes_in_the_background_is_ended(env: Env, hiding: str) -> None:
     writer = "n=0; while :; do n=$((n + 1)); head -c 2M /dev/zero > file-$n; sleep 0.05; done"
     env.step(f"{HIDING[hiding]}; ({writer}) > /dev/null 2>&1 &")
     time.sleep(4)
-    observation = env.step("jobs -r; cd /workspace; chmod -R u+rwx .; find . -name 'file-*' | wc -l")[0]
+    # Where the limit is noticed only now, on a busy machine, this command is the one that is ended with it.
+    for _ in range(3):
+        observation = env.step("jobs -r; cd /workspace; chmod -R u+rwx .; find . -name 'file-*' | wc -l")[0]
+        first = observation.text.split("\n")[0].strip()
+        if first.isdigit():
+            break
     assert "Running" not in observation.text
-    assert int(observation.text.split("\n")[0]) < 60
+    assert int(first) < 60
 
 
 def test_hard_links_and_what_was_overwritten_count_once(env: Env) -> None:
