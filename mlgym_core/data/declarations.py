@@ -73,10 +73,6 @@ class SystemFiles:
     files: tuple[str, ...]
     decode: Decoder
 
-    def __post_init__(self) -> None:
-        for name in self.files:
-            _check_file_name(name)
-
     @property
     def description(self) -> str:
         """Where the files come from, for people."""
@@ -101,10 +97,6 @@ class PythonPackage:
     program: Path
     files: tuple[str, ...]
     decode: Decoder
-
-    def __post_init__(self) -> None:
-        for name in self.files:
-            _check_file_name(name)
 
     @property
     def description(self) -> str:
@@ -133,9 +125,6 @@ class PythonSourceArchive:
     sha256: str
     size_bytes: int
     decode: Decoder
-
-    def __post_init__(self) -> None:
-        _check_file_name(self.file)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -192,10 +181,6 @@ class UserFiles:
     how: str
     decode: Decoder
 
-    def __post_init__(self) -> None:
-        for name in self.files:
-            _check_file_name(name)
-
     @property
     def description(self) -> str:
         """Where the files come from, for people."""
@@ -238,5 +223,8 @@ class Dataset:
         check_plain_id(self.name)
         if not self.sources:
             raise UsageError(f"The dataset {self.name!r} names no source.")
+        for source in self.sources:
+            for file in source.files:
+                _check_file_name(file)
         if self.content_hash is not None and not is_content_hash(self.content_hash):
             raise UsageError(f"The dataset {self.name!r}: its `content_hash` is not 64 hexadecimal digits.")

@@ -27,7 +27,7 @@ from mlgym_core.data.downloads import Notify, copy_or_download, download, withou
 from mlgym_core.data.indexes import url_on_index
 from mlgym_core.data.store import DatasetStore, StoredDataset
 from mlgym_core.errors import DataError, MlgymError, UsageError
-from mlgym_core.sandbox.environments import packages_for
+from mlgym_core.sandbox.environments import packages_for, silently
 from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
 from mlgym_core.settings import data_mirror, is_offline
 
@@ -35,10 +35,6 @@ _PROGRAM_SECONDS = 900.0
 _LEAST_LIMIT = 64 << 20
 _SIZE_FACTOR = 20
 """By how much larger than the content a file from a mirror may be, where its size is not declared."""
-
-
-def silently(_message: str) -> None:
-    """Do nothing with what would be told."""
 
 
 def named_dataset(task_id: str, datasets: Sequence[Dataset], name: str) -> Dataset:

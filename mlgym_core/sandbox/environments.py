@@ -46,11 +46,11 @@ def write_pip_refusal(folder: Path) -> None:
     (folder / "pip" / "__main__.py").write_text(PIP_REFUSAL)
 
 
-def _silently(_message: str) -> None:
-    pass
+def silently(_message: str) -> None:
+    """Do nothing with what would be told."""
 
 
-def packages_for(requirements: Iterable[str], notify: Callable[[str], None] = _silently) -> Path | None:
+def packages_for(requirements: Iterable[str], notify: Callable[[str], None] = silently) -> Path | None:
     """Return a folder with the packages that `requirements` name, installing them if they are not there yet.
 
     The folder is named by a hash of the requirements and the interpreter, and never changes once it is there. On a

@@ -264,6 +264,12 @@ def test_hostile_archives_leave_the_cache_as_it_was(tmp_path: Path, cache: Path)
     assert not Path("/tmp/mlgym-evil.txt").exists()
 
 
+@pytest.mark.parametrize("name", ["../lines.txt", "/lines.txt", "", "a\\b"])
+def test_sources_whose_files_lie_elsewhere_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not the name of a file"):
+        dataset(system(tmp_path, name))
+
+
 def test_the_cache_is_read_only(server: FileServer) -> None:
     path = obtain(TASK, dataset(web(server.url))).path
     assert path.stat().st_mode & 0o777 == 0o555

@@ -249,6 +249,16 @@ def test_forks_share_the_budget() -> None:
         assert result(env).cost_usd == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize(("limits", "longest"), [({"max_tokens": 100_000}, 4096), ({}, None)])
+def test_where_something_is_limited_an_answer_of_unknown_length_is_too(limits: Any, longest: int | None) -> None:
+    model = parrot()
+    assert model.answer_tokens() is None
+    with make("examples/number", model=model, **limits) as env:
+        env.reset()
+        model_of(env).complete(HELLO)
+        assert [sampling.max_tokens for _, sampling in model.asked] == [longest]
+
+
 async def test_calls_at_the_same_time_do_not_exceed_the_budget_together() -> None:
     model = parrot(price=0.01, answer=50, seconds=0.05)
     async with make_async("examples/number", model=model, max_cost=1.0) as env:
