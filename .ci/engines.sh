@@ -44,7 +44,8 @@ wait_for() {
 start_service() {
     local name=$1 function=$2 process
     shift 2
-    "$@" >"$logs/$name" 2>&1 </dev/null &
+    # From a folder that stays: Podman's monitors of containers do not start in one that was deleted meanwhile.
+    (cd / && exec "$@") >"$logs/$name" 2>&1 </dev/null &
     process=$!
     if wait_for "$function" "$process"; then
         started+=("$process")
