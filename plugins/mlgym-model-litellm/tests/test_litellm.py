@@ -8,6 +8,7 @@ import email.utils
 import importlib.metadata
 import json
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -30,7 +31,8 @@ from mlgym_core.testing.model_server import (
     wrong_key,
 )
 from mlgym_model_litellm import plugin, providers
-from mlgym_model_litellm.failures import pause_before
+from mlgym_model_litellm.exchanges import Answered, Exchange, attempt
+from mlgym_model_litellm.failures import Failure, pause_before
 from mlgym_model_litellm.model import LiteLLMModel
 from mlgym_model_litellm.secrets import secret_values
 from mlgym_model_litellm.update_providers import rendered
@@ -593,3 +595,30 @@ def test_only_whole_words_tell_the_names_of_keys(monkeypatch: pytest.MonkeyPatch
     assert "sk-canary-1" in found
     assert "localhost-1" not in found
     assert "strategy" not in found
+
+
+# --------------------------------------------------------------------------------------------- exchanges
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_attempt_and_its_outcome_can_go_to_other_processes(stream: bool) -> None:
+    with ScriptedModelServer([ScriptedAnswer(text="a b", tools=[("bash", {})]), rate_limit(after=2)]) as server:
+        exchange = Exchange(
+            model="openai/scripted",
+            request={"model": "openai/scripted", "messages": HELLO},
+            timeout=30.0,
+            stream=stream,
+            base_url=server.url,
+            key="none",
+        )
+        exchange = pickle.loads(pickle.dumps(exchange))
+        said: list[str] = []
+        answered = pickle.loads(pickle.dumps(await attempt(exchange, said.append)))
+        failed = pickle.loads(pickle.dumps(await attempt(exchange)))
+    assert isinstance(answered, Answered)
+    assert answered.reply.text == "a b"
+    assert answered.reply.tool_calls[0].arguments == {}
+    assert said == (["a", " b"] if stream else [])
+    assert isinstance(failed, Failure)
+    assert (failed.retry, failed.after) == (True, 2.0)
+    assert "Rate limit" in str(failed.error)

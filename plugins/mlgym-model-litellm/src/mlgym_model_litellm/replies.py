@@ -76,6 +76,12 @@ def stated_cost(response: Any) -> float | None:
     return float(cost) if 0 < cost < math.inf else None
 
 
+def table_cost(response: Any) -> float | None:
+    """Return the cost by LiteLLM's own table, in US dollars, or None."""
+    known = (getattr(response, "_hidden_params", None) or {}).get("response_cost")
+    return known if isinstance(known, float) and 0 < known < math.inf else None
+
+
 def _call(number: int, call: Any) -> ModelToolCall:
     written = call.function.arguments
     written = written if isinstance(written, str) else json.dumps(written)
