@@ -28,8 +28,8 @@ from mlgym_core import (
     recorded_conversations,
 )
 from mlgym_core.accounts import used_before
+from mlgym_core.budgets import Budget, Usage
 from mlgym_core.conversations import RecordedMessages
-from mlgym_core.metering import Budget, Usage
 
 HELLO = [{"role": "user", "content": "hello"}]
 
