@@ -6,20 +6,25 @@ What a model does around it (prices, retries, the cache, taking out keys) is not
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mlgym_core import ModelReply
 from mlgym_model_litellm.counting import count_request, count_text
-from mlgym_model_litellm.failures import Failure, UnreadableAnswer, failure_of
+from mlgym_model_litellm.failures import Failure, RefusedAnswer, UnreadableAnswer, failure_of
 from mlgym_model_litellm.library import load
 from mlgym_model_litellm.replies import reply_of, stated_cost, table_cost
 
 # Retries are ours, records are ours, and what a model does not know, such as a temperature, is left out.
 OUR_OWN: Mapping[str, Any] = {"max_retries": 0, "num_retries": 0, "drop_params": True}
 """Parameters of LiteLLM's `completion` that every call has."""
+
+_MOST_PARTS = 250_000
+"""Each is a token or more, and takes a few kilobytes of memory."""
 
 OnText = Callable[[str], None]
 """Is called with each part of an answer's text as it comes."""
@@ -33,6 +38,7 @@ class Exchange:
         model: The model's id, for error messages.
         request: Parameters of LiteLLM's `completion` on which the answer depends.
         timeout: Seconds for the answer; with `stream`, for each part of it.
+        longest: With `stream`, seconds for the whole answer.
         stream: Whether the answer comes in parts.
         base_url: Address of the server; None for the provider's own.
         key: The key; None leaves it to LiteLLM, which knows the provider's variable.
@@ -42,6 +48,7 @@ class Exchange:
     model: str
     request: Mapping[str, Any]
     timeout: float
+    longest: float = math.inf
     stream: bool = False
     base_url: str | None = None
     key: str | None = None
@@ -71,13 +78,22 @@ async def attempt(exchange: Exchange, on_text: OnText | None = None) -> Answered
         exchange: What to ask, and whom.
         on_text: Is told the text of an answer in parts as it comes.
     """
-    try:
-        return await _answered(exchange, on_text)
-    except Exception as error:  # noqa: BLE001 - LiteLLM raises what its providers' clients raise
-        return failure_of(error, exchange.model, exchange.key_hint, exchange.timeout)
+    from mlgym_model_litellm.transport import watched
+
+    said: list[str] = []
+    with watched(streams=exchange.stream) as passage:
+        try:
+            return await _answered(exchange, said, on_text)
+        except Exception as error:  # noqa: BLE001 - LiteLLM raises what its providers' clients raise
+            failure = failure_of(passage.refusal or error, exchange.model, exchange.key_hint, exchange.timeout)
+    return dataclasses.replace(
+        failure,
+        may_cost=failure.may_cost or passage.answered,
+        completion_tokens=count_text(exchange.request["model"], "".join(said)),
+    )
 
 
-async def _answered(exchange: Exchange, on_text: OnText | None) -> Answered:
+async def _answered(exchange: Exchange, said: list[str], on_text: OnText | None) -> Answered:
     library = load()
     call = {**exchange.request, "timeout": exchange.timeout, **OUR_OWN}
     if exchange.base_url is not None:
@@ -86,7 +102,7 @@ async def _answered(exchange: Exchange, on_text: OnText | None) -> Answered:
         call["api_key"] = exchange.key
     has_usage = True
     if exchange.stream:
-        response, has_usage = await _streamed(library, call, on_text)
+        response, has_usage = await _streamed(library, call, exchange.longest, said, on_text)
     else:
         async with asyncio.timeout(exchange.timeout):
             response = await library.acompletion(**call)
@@ -94,17 +110,38 @@ async def _answered(exchange: Exchange, on_text: OnText | None) -> Answered:
     return Answered(reply, stated_cost(response), table_cost(response))
 
 
-async def _streamed(library: Any, call: Mapping[str, Any], on_text: OnText | None) -> tuple[Any, bool]:
-    """Return an answer that comes in parts, and whether the provider says what it used."""
+async def _streamed(
+    library: Any, call: Mapping[str, Any], longest: float, said: list[str], on_text: OnText | None
+) -> tuple[Any, bool]:
+    """Return an answer that comes in parts, and whether the provider says what it used.
+
+    Args:
+        library: LiteLLM.
+        call: Parameters of its `completion`.
+        longest: Seconds for all of it.
+        said: Gets the parts of its text.
+        on_text: Is told them.
+    """
     chunks: list[Any] = []
     seconds = call["timeout"]
-    async with asyncio.timeout(seconds) as deadline:
-        stream = await library.acompletion(**call, stream=True, stream_options={"include_usage": True})
-        async for chunk in stream:
-            chunks.append(chunk)
-            deadline.reschedule(asyncio.get_running_loop().time() + seconds)
-            if on_text is not None and (text := _text_of(chunk)):
-                on_text(text)
+    clock = asyncio.get_running_loop().time
+    end = clock() + longest
+    try:
+        async with asyncio.timeout(min(seconds, longest)) as deadline:
+            stream = await library.acompletion(**call, stream=True, stream_options={"include_usage": True})
+            async for chunk in stream:
+                chunks.append(chunk)
+                if len(chunks) > _MOST_PARTS:
+                    raise RefusedAnswer(f"its answer has more than {_MOST_PARTS} parts.")
+                deadline.reschedule(min(clock() + seconds, end))
+                if text := _text_of(chunk):
+                    said.append(text)
+                    if on_text is not None:
+                        on_text(text)
+    except TimeoutError:
+        if clock() < end:
+            raise
+        raise RefusedAnswer(f"its answer was not at its end after {longest:g} s.") from None
     # LiteLLM ends each stream with a reason, whether the provider gave one or not.
     if not chunks or getattr(stream, "received_finish_reason", "stop") is None:
         raise UnreadableAnswer("an answer that was cut off.")

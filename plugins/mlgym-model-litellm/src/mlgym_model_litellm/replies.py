@@ -9,6 +9,7 @@ from typing import Any
 
 from mlgym_core import ModelReply, ModelToolCall
 from mlgym_model_litellm.failures import UnreadableAnswer
+from mlgym_model_litellm.usage_figures import is_too_deep
 
 _ABSURD = 100
 """Times as many tokens as we count, and nobody believes it."""
@@ -86,15 +87,19 @@ def _call(number: int, call: Any) -> ModelToolCall:
     written = call.function.arguments
     written = written if isinstance(written, str) else json.dumps(written)
     try:
-        # Some models write nothing for a tool without arguments.
-        arguments = json.loads(written) if written.strip() else {}
-    except ValueError:
+        # Some models write nothing for a tool without arguments. NaN is no JSON, and would not be in the record, either.
+        arguments = json.loads(written, parse_constant=_refuse) if written.strip() else {}
+    except (ValueError, RecursionError):
         arguments = None
-    if not isinstance(arguments, dict):
+    if not isinstance(arguments, dict) or is_too_deep(written, arguments):
         arguments = None
     return ModelToolCall(
         id=str(call.id or f"call_{number}"), tool=str(call.function.name or ""), arguments=arguments, written=written
     )
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON.")
 
 
 def _believable(value: object, counted: Callable[[], int], *, least: int) -> int | None:
