@@ -27,7 +27,7 @@ class Usage:
         cost_usd: The known part of their cost, in US dollars.
         estimated_usd: What calls of unknown cost must have cost at least, as far as prices are known.
         unknown: How many calls have an unknown cost.
-        calls: How many calls there were.
+        calls: How many calls there were, attempts that failed included.
     """
 
     prompt_tokens: int = 0

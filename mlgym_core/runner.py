@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from mlgym_core import __version__
 from mlgym_core.accounts import used_before
-from mlgym_core.budgets import Budget
+from mlgym_core.budgets import LONG_ANSWER, Budget
 from mlgym_core.env import AsyncEnv
 from mlgym_core.episode import EpisodeIdentity
 from mlgym_core.errors import BudgetExhausted, InfrastructureError, UsageError
@@ -248,6 +248,12 @@ class Run:
         if limits_cost and self._model.price_usd(1000, 1000) is None:
             _to_standard_error(
                 f"The price of {plan.model} is unknown: limits on cost count only what the provider says of it."
+            )
+        limits_tokens = limits_cost or plan.max_tokens is not None or plan.max_run_tokens is not None
+        if limits_tokens and self._model.answer_tokens() is None:
+            _to_standard_error(
+                f"How long answers of {plan.model} can be is unknown: within the limits they get up to {LONG_ANSWER} "
+                "tokens each. Another length can be set where the model or the agent has an option for it."
             )
 
     def _options_model(self, agent: str) -> type[BaseModel]:

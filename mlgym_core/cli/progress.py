@@ -40,13 +40,15 @@ class ProgressTable:
     Args:
         episodes: The run's episodes.
         quiet: Show nothing.
+        shows_answers: Show what language models are saying.
     """
 
-    def __init__(self, episodes: Sequence[EpisodePlan], *, quiet: bool = False) -> None:
+    def __init__(self, episodes: Sequence[EpisodePlan], *, quiet: bool = False, shows_answers: bool = True) -> None:
         self._rows = {episode.id: _Row() for episode in episodes}
         self._episodes = episodes
         self._console = Console(file=sys.stderr)
         self._quiet = quiet
+        self._shows_answers = shows_answers
         self._live = None
         if self._console.is_terminal and not quiet:
             self._live = Live(get_renderable=self._view, console=self._console, refresh_per_second=4)
@@ -96,7 +98,7 @@ class ProgressTable:
     def answers(self) -> list[Text]:
         """Return the end of each answer that is being given, as one line of plain text."""
         lines = []
-        for episode in self._episodes:
+        for episode in self._episodes if self._shows_answers else ():
             # Its end is what is new. A model may write control characters, which are commands to a terminal.
             if said := "".join(
                 letter if letter.isprintable() else " " for letter in self._rows[episode.id].said[-500:]

@@ -7,12 +7,11 @@ import datetime
 import email.utils
 import importlib.metadata
 import json
-import os
 import pickle
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from mlgym_core import ContextTooLong, Host, ModelError, Sampling, UsageError
 from mlgym_core.models import make_model
 from mlgym_core.testing import ScriptedAnswer, ScriptedModelServer
 from mlgym_core.testing.model_server import (
-    Answer,
     context_too_long,
     error_answer,
     rate_limit,
@@ -45,36 +43,6 @@ TOOL = {
     "parameters": {"type": "object", "properties": {"command": {"type": "string"}}},
 }
 Make = Callable[..., tuple[LiteLLMModel, ScriptedModelServer]]
-
-
-@pytest.fixture(autouse=True)
-def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.endswith(("_API_KEY", "_BASE_URL", "_API_BASE", "_TOKEN")):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-async def make() -> AsyncIterator[Make]:
-    """Returns a model and the server that it talks to."""
-    servers: list[ScriptedModelServer] = []
-    models: list[LiteLLMModel] = []
-
-    def made(*answers: Answer, name: str = "scripted", **options: Any) -> tuple[LiteLLMModel, ScriptedModelServer]:
-        server = ScriptedModelServer(answers, key=options.pop("key", None))
-        servers.append(server.__enter__())
-        settings = {"base_url": server.url, "retry_pause": 0.01} | options
-        model = make_model(Host.of(plugin), f"openai/{name}", settings)
-        assert isinstance(model, LiteLLMModel)
-        model.check()
-        models.append(model)
-        return model, server
-
-    yield made
-    for model in models:
-        await model.close()
-    for server in servers:
-        server.__exit__(None, None, None)
 
 
 # ------------------------------------------------------------------------------------------ registration

@@ -11,20 +11,21 @@ import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlgym_core import ModelReply
 from mlgym_model_litellm.counting import count_request, count_text
 from mlgym_model_litellm.failures import Failure, RefusedAnswer, UnreadableAnswer, failure_of
 from mlgym_model_litellm.library import load
 from mlgym_model_litellm.replies import reply_of, stated_cost, table_cost
+from mlgym_model_litellm.usage_figures import Figures
+
+if TYPE_CHECKING:
+    from mlgym_model_litellm.transport import Passage
 
 # Retries are ours, records are ours, and what a model does not know, such as a temperature, is left out.
 OUR_OWN: Mapping[str, Any] = {"max_retries": 0, "num_retries": 0, "drop_params": True}
 """Parameters of LiteLLM's `completion` that every call has."""
-
-_MOST_PARTS = 250_000
-"""Each is a token or more, and takes a few kilobytes of memory."""
 
 OnText = Callable[[str], None]
 """Is called with each part of an answer's text as it comes."""
@@ -83,7 +84,7 @@ async def attempt(exchange: Exchange, on_text: OnText | None = None) -> Answered
     said: list[str] = []
     with watched(streams=exchange.stream) as passage:
         try:
-            return await _answered(exchange, said, on_text)
+            return await _answered(exchange, passage, said, on_text)
         except Exception as error:  # noqa: BLE001 - LiteLLM raises what its providers' clients raise
             failure = failure_of(passage.refusal or error, exchange.model, exchange.key_hint, exchange.timeout)
     return dataclasses.replace(
@@ -93,7 +94,7 @@ async def attempt(exchange: Exchange, on_text: OnText | None = None) -> Answered
     )
 
 
-async def _answered(exchange: Exchange, said: list[str], on_text: OnText | None) -> Answered:
+async def _answered(exchange: Exchange, passage: Passage, said: list[str], on_text: OnText | None) -> Answered:
     library = load()
     call = {**exchange.request, "timeout": exchange.timeout, **OUR_OWN}
     if exchange.base_url is not None:
@@ -103,6 +104,7 @@ async def _answered(exchange: Exchange, said: list[str], on_text: OnText | None)
     has_usage = True
     if exchange.stream:
         response, has_usage = await _streamed(library, call, exchange.longest, said, on_text)
+        has_usage = has_usage and passage.figures not in (Figures.ZERO, Figures.BAD)
     else:
         async with asyncio.timeout(exchange.timeout):
             response = await library.acompletion(**call)
@@ -131,8 +133,6 @@ async def _streamed(
             stream = await library.acompletion(**call, stream=True, stream_options={"include_usage": True})
             async for chunk in stream:
                 chunks.append(chunk)
-                if len(chunks) > _MOST_PARTS:
-                    raise RefusedAnswer(f"its answer has more than {_MOST_PARTS} parts.")
                 deadline.reschedule(min(clock() + seconds, end))
                 if text := _text_of(chunk):
                     said.append(text)
@@ -145,6 +145,7 @@ async def _streamed(
     # LiteLLM ends each stream with a reason, whether the provider gave one or not.
     if not chunks or getattr(stream, "received_finish_reason", "stop") is None:
         raise UnreadableAnswer("an answer that was cut off.")
+    # It also makes up figures where there are none, or only 0.
     has_usage = any(getattr(chunk, "usage", None) is not None for chunk in chunks)
     return library.stream_chunk_builder(chunks, messages=call["messages"]), has_usage
 

@@ -135,7 +135,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _said(error: Exception) -> str:
     """Return what the provider said, without what LiteLLM put around it."""
-    text = str(getattr(error, "message", "") or error)
+    text = str(getattr(error, "message", "") or error)[:_LONGEST_TEXT]
     start = text.find("{")
     if start >= 0:
         try:
@@ -143,11 +143,11 @@ def _said(error: Exception) -> str:
             inner = told.get("error", told)
             found = inner.get("message") if isinstance(inner, dict) else inner
             text = found if isinstance(found, str) else text
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             pass
     if "Traceback" in text:
         text = "its answer cannot be read."
     for prefix in ("litellm.", "APIConnectionError: ", "InternalServerError: ", "APIError: ", "OpenAIException - "):
         text = text.removeprefix(prefix)
         text = text.removeprefix(f"litellm.{prefix}")
-    return " ".join(text[:_LONGEST_TEXT].split())
+    return " ".join(text.split())

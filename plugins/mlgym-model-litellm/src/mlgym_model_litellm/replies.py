@@ -87,7 +87,7 @@ def _call(number: int, call: Any) -> ModelToolCall:
     written = call.function.arguments
     written = written if isinstance(written, str) else json.dumps(written)
     try:
-        # Some models write nothing for a tool without arguments. NaN is no JSON, and would not be in the record, either.
+        # Some models write nothing for a tool without arguments. NaN is no JSON, and would make the record none.
         arguments = json.loads(written, parse_constant=_refuse) if written.strip() else {}
     except (ValueError, RecursionError):
         arguments = None

@@ -17,10 +17,12 @@ from typing import Any
 import httpx
 
 from mlgym_model_litellm.failures import RefusedAnswer
-from mlgym_model_litellm.usage_figures import event_line, whole_answer
+from mlgym_model_litellm.usage_figures import Figures, event_line, whole_answer
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 """Bytes of an answer, unpacked. The longest that models can give are a few megabytes, also with log-probabilities."""
+MOST_LINES = 500_000
+"""Of an answer in parts, which has two for each. A part is a token or more, and takes LiteLLM a millisecond or less."""
 
 
 @dataclass
@@ -30,11 +32,13 @@ class Passage:
     Attributes:
         streams: Whether the answer comes in parts.
         answered: Whether a server began to answer and said that all is well. It may charge for that.
+        figures: What a stream said of its tokens.
         refusal: Why an answer was not let through. What LiteLLM makes of it may say something else.
     """
 
     streams: bool
     answered: bool = False
+    figures: Figures = Figures.NONE
     refusal: RefusedAnswer | None = None
 
 
@@ -113,7 +117,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 if name not in ("content-encoding", "content-length", "transfer-encoding")
             ]
             if passage.streams and passage.answered:
-                stream = _Parts(_lines(parts), response, passage)
+                stream = _Parts(_lines(parts, passage), response, passage)
                 return httpx.Response(response.status_code, headers=headers, stream=stream)
             body = b"".join([part async for part in parts])
             await response.aclose()
@@ -173,9 +177,10 @@ async def _bounded(response: httpx.Response) -> AsyncIterator[bytes]:
         yield whole
 
 
-async def _lines(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _lines(parts: AsyncIterator[bytes], passage: Passage) -> AsyncIterator[bytes]:
     """Yield the lines of a stream, as many at a time as there are."""
     rest = bytearray()
+    number = 0
     async for part in parts:
         end = part.rfind(b"\n") + 1
         if not end:
@@ -183,6 +188,24 @@ async def _lines(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             continue
         lines = (bytes(rest) + part[:end]).splitlines(keepends=True)
         rest = bytearray(part[end:])
-        yield b"".join(event_line(line) for line in lines)
+        number += len(lines)
+        if number > MOST_LINES:
+            raise RefusedAnswer(f"its answer has more than {MOST_LINES} lines.")
+        done = bytearray()
+        try:
+            for line in lines:
+                readable, figures = event_line(line)
+                done += readable
+                passage.figures = _last(passage.figures, figures)
+        except RefusedAnswer:
+            # What was said before an error counts.
+            yield bytes(done)
+            raise
+        yield bytes(done)
     if rest:
-        yield event_line(bytes(rest))
+        yield event_line(bytes(rest))[0]
+
+
+def _last(before: Figures, now: Figures) -> Figures:
+    """Return what is to be thought of the figures in a stream: some servers say them in each part, and begin with 0."""
+    return before if before is Figures.BAD or now is Figures.NONE else now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import re
 from typing import Any
@@ -9,10 +10,21 @@ from typing import Any
 from mlgym_model_litellm.failures import RefusedAnswer
 
 _COUNT = re.compile(r"(_tokens|TokenCount)\Z")
+_MAIN_COUNTS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"})
 _MARKS = (b'"usage', b'"error"')
 """What a text has that need be looked at."""
 _DEEPEST = 100
 """Levels of lists and objects inside each other. Nobody needs more, and some libraries break with a thousand."""
+
+
+class Figures(enum.Enum):
+    """What an answer, or a part of one, says of its tokens."""
+
+    NONE = enum.auto()
+    GOOD = enum.auto()
+    ZERO = enum.auto()
+    """Which LiteLLM replaces in streams by what it counts itself."""
+    BAD = enum.auto()
 
 
 def whole_answer(body: bytes) -> bytes:
@@ -22,26 +34,27 @@ def whole_answer(body: bytes) -> bytes:
         RefusedAnswer: if nobody can.
     """
     value = _parsed(body)
-    if not isinstance(value, dict) or not _mended(value):
+    if not isinstance(value, dict) or not _mended(value)[0]:
         return body
     return json.dumps(value).encode()
 
 
-def event_line(line: bytes) -> bytes:
-    """Return a line of server-sent events, likewise.
+def event_line(line: bytes) -> tuple[bytes, Figures]:
+    """Return a line of server-sent events likewise, and what it said before.
 
     Raises:
         RefusedAnswer: if nobody can read it, or it says that the server failed.
     """
     name, colon, data = line.partition(b":")
     if name != b"data" or not colon or not (_is_deep(data) or any(mark in data for mark in _MARKS)):
-        return line
+        return line, Figures.NONE
     value = _parsed(data)
     if not isinstance(value, dict):
-        return line
+        return line, Figures.NONE
     if error := value.get("error"):
         raise _error_in_stream(error)
-    return b"data: " + json.dumps(value).encode() + b"\n" if _mended(value) else line
+    changed, figures = _mended(value)
+    return (b"data: " + json.dumps(value).encode() + b"\n" if changed else line), figures
 
 
 def depth(value: Any) -> int:
@@ -77,37 +90,48 @@ def _parsed(text: bytes) -> Any:
     return value
 
 
-def _mended(answer: dict[str, Any]) -> bool:
-    """Make the usage figures in an answer readable, and return whether anything had to be done."""
-    changed = False
+def _mended(answer: dict[str, Any]) -> tuple[bool, Figures]:
+    """Make the usage figures in an answer readable; return whether something had to be done, and what they were."""
+    changed, figures = False, Figures.NONE
     # Anthropic puts the first figures of a stream into a message.
     for holder in (answer, answer.get("message")):
         if not isinstance(holder, dict):
             continue
         for name in ("usage", "usageMetadata"):
-            if name in holder and holder[name] is not None:
-                if isinstance(holder[name], dict):
-                    changed |= _mend(holder[name])
-                else:
-                    del holder[name]
-                    changed = True
-    return changed
+            usage = holder.get(name)
+            if usage is None:
+                continue
+            if isinstance(usage, dict):
+                done, bad = _mend(usage)
+                zero = 0 in (usage.get(main) for main in ("prompt_tokens", "completion_tokens", "output_tokens"))
+                now = Figures.BAD if bad else Figures.ZERO if zero else Figures.GOOD
+            else:
+                del holder[name]
+                done, now = True, Figures.BAD
+            changed |= done
+            figures = figures if figures is Figures.BAD else now
+    return changed, figures
 
 
-def _mend(usage: dict[str, Any]) -> bool:
-    changed = False
+def _mend(usage: dict[str, Any]) -> tuple[bool, bool]:
+    """Return whether something had to be done, and whether it was a count that nobody can believe."""
+    changed = bad = False
     for name, value in list(usage.items()):
-        if isinstance(value, dict):
-            changed |= _mend(value)
-        elif _COUNT.search(name):
-            # No figure at all counts as 0, which is never believed of a request or an answer.
-            count = int(value) if isinstance(value, float) and value.is_integer() else value
-            usage[name] = count if type(count) is int else 0
-            changed |= usage[name] is not value
+        if _COUNT.search(name):
+            whole = int(value) if isinstance(value, float) and value.is_integer() else value
+            if type(whole) is not int or whole < 0:
+                # Some servers say null for what they do not count.
+                bad |= value is not None or name in _MAIN_COUNTS
+                whole = 0
+            usage[name] = whole
+            changed |= whole is not value
+        elif isinstance(value, dict):
+            inner_changed, inner_bad = _mend(value)
+            changed, bad = changed or inner_changed, bad or inner_bad
         elif value is not None and (name.endswith("_details") or (name == "cost" and type(value) not in (int, float))):
             del usage[name]
             changed = True
-    return changed
+    return changed, bad
 
 
 def _error_in_stream(error: Any) -> RefusedAnswer:
