@@ -79,6 +79,7 @@ if TYPE_CHECKING:
         Message as Message,
         Metric as Metric,
         Model as Model,
+        ModelCall as ModelCall,
         ModelReply as ModelReply,
         ModelToolCall as ModelToolCall,
         Mount as Mount,
@@ -149,9 +150,9 @@ _NAMES = {
     "mlgym_core.hookspecs": ("API_VERSION hookimpl"),
     "mlgym_core.host": ("Host default_host"),
     "mlgym_core.interfaces": (
-        "Agent Anchors Attack EpisodeEvent EpisodeModel Executor Grading Kept Message Metric Model ModelReply "
-        "ModelToolCall Mount Preparation Sampling Sandbox SandboxLayout SandboxProcess SubmissionFile SubmittedProgram "
-        "Task Tool ToolContext ToolResult ToolSchema"
+        "Agent Anchors Attack EpisodeEvent EpisodeModel Executor Grading Kept Message Metric Model ModelCall "
+        "ModelReply ModelToolCall Mount Preparation Sampling Sandbox SandboxLayout SandboxProcess SubmissionFile "
+        "SubmittedProgram Task Tool ToolContext ToolResult ToolSchema"
     ),
     "mlgym_core.limits": ("Limits"),
     "mlgym_core.predictions": "any_text finite_number one_of read_predictions",

@@ -11,11 +11,12 @@ import dataclasses
 import secrets
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from mlgym_core.budgets import Budget, EpisodeClock
 from mlgym_core.episode import (
     Episode,
     EpisodeIdentity,
@@ -41,7 +42,7 @@ from mlgym_core.ids import slug
 from mlgym_core.interfaces import EpisodeModel, Model, Sandbox, ToolContext, ToolResult
 from mlgym_core.journal import Journal, Observer
 from mlgym_core.limits import Limits, exit_reason_of
-from mlgym_core.metering import Budget, EpisodeClock, MeteredModel
+from mlgym_core.metering import MeteredModel
 from mlgym_core.preparation import PreparedTask
 from mlgym_core.records import episode_folder, write_json
 from mlgym_core.rewards import RewardLedger
@@ -94,6 +95,7 @@ class AsyncEnv(ToolContext):
         model: Model | None = None,
         run_budget: Budget | None = None,
         owns_model: bool = False,
+        on_text: Callable[[str], None] | None = None,
     ) -> None:
         self._prepared = prepared
         self.task = task_view(prepared, protocol)
@@ -111,6 +113,7 @@ class AsyncEnv(ToolContext):
         self._model = model
         self._run_budget = run_budget
         self._owns_model = owns_model
+        self._on_text = on_text
         self._episode: Episode | None = None
         self._busy = False
 
@@ -256,6 +259,7 @@ class AsyncEnv(ToolContext):
             observers=self._observers,
             model=self._model,
             run_budget=self._run_budget,
+            on_text=self._on_text,
         )
         episode = await twin._begin(None, snapshot._ledger.copy(), snapshot)
         episode.steps = snapshot.step
@@ -301,7 +305,15 @@ class AsyncEnv(ToolContext):
         self._episode.is_fork = origin is not None
         if self._model is not None:
             budgets = [budget] if self._run_budget is None else [budget, self._run_budget]
-            self._episode.model = MeteredModel(self._model, self._identity.model or "", journal, clock, budgets)
+            self._episode.model = MeteredModel(
+                self._model,
+                self._identity.model or "",
+                journal,
+                clock,
+                budgets,
+                repeat=self._identity.repeat,
+                on_text=self._on_text,
+            )
         return self._episode
 
     def _record_beginning(self, episode: Episode, observation: Observation, origin: Snapshot | None = None) -> None:

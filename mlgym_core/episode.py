@@ -6,9 +6,10 @@ import datetime
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlgym_core.budgets import Budget, EpisodeClock
 from mlgym_core.errors import UsageError
 from mlgym_core.journal import Journal
-from mlgym_core.metering import Budget, EpisodeClock, MeteredModel
+from mlgym_core.metering import MeteredModel
 from mlgym_core.preparation import PreparedTask
 from mlgym_core.rewards import RewardLedger
 from mlgym_core.specs import Direction

@@ -663,6 +663,45 @@ ToolSchema = Mapping[str, Any]
 """A tool on offer: `{"name", "description", "parameters"}`, the parameters as a JSON schema."""
 
 
+class ModelCall(abc.ABC):
+    """A call as its model sees it: here the model says what becomes of it before there is an answer.
+
+    All of it belongs to the event loop in which `Model.complete` was called.
+
+    Attributes:
+        repeat: Which repetition of its episode it belongs to, from 0.
+    """
+
+    repeat: int
+
+    @abc.abstractmethod
+    def attempt_failed(self, error: str, *, completion_tokens: int = 0) -> None:
+        """Count and record an attempt that failed, but for which the provider may charge.
+
+        Args:
+            error: What failed.
+            completion_tokens: Tokens of the answer, as far as it came.
+        """
+
+    @abc.abstractmethod
+    async def next_attempt(self, pause: float) -> Sampling:
+        """Wait, if time and budgets allow a further attempt, and return its settings.
+
+        Args:
+            pause: Seconds to wait.
+
+        Returns:
+            The settings of the call, perhaps with a shorter answer than before.
+
+        Raises:
+            BudgetExhausted: if they do not allow it. Let it pass.
+        """
+
+    @abc.abstractmethod
+    def said(self, text: str) -> None:
+        """Show those who watch the text of an answer as far as it came."""
+
+
 class Model(abc.ABC):
     """A language model. One instance serves all episodes of a run, at the same time.
 
@@ -681,9 +720,19 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     async def complete(
-        self, messages: Sequence[Message], tools: Sequence[ToolSchema] = (), sampling: Sampling = Sampling()
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema] = (),
+        sampling: Sampling = Sampling(),
+        call: ModelCall | None = None,
     ) -> ModelReply:
         """Answer a conversation.
+
+        Args:
+            messages: The conversation.
+            tools: The tools on offer.
+            sampling: How to answer.
+            call: Who is to know of failed attempts, and decides on further ones; None outside of episodes.
 
         Raises:
             ContextTooLong: if it does not fit into the model's context.
@@ -786,7 +835,8 @@ class EpisodeEvent:
         episode_id: Which episode.
         seq: Number of the event in its episode, from 0.
         t: Seconds since reset.
-        type: `reset`, `model`, `action`, `observation`, `validation`, `submission`, `score`, `limit`, `error` or `end`.
+        type: `reset`, `model_call`, `model_attempt`, `model`, `action`, `observation`, `validation`, `submission`,
+            `score`, `limit`, `error` or `end`.
         fields: The fields of that type, as documented in the reference.
     """
 
@@ -808,6 +858,7 @@ __all__ = [
     "Message",
     "Metric",
     "Model",
+    "ModelCall",
     "ModelReply",
     "ModelToolCall",
     "Mount",

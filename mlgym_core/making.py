@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
+from mlgym_core.budgets import Budget
 from mlgym_core.env import AsyncEnv
 from mlgym_core.episode import EpisodeIdentity
 from mlgym_core.errors import UsageError
@@ -16,7 +17,6 @@ from mlgym_core.host import Host, default_host
 from mlgym_core.interfaces import Model
 from mlgym_core.journal import Observer
 from mlgym_core.limits import Limits
-from mlgym_core.metering import Budget
 from mlgym_core.models import make_model
 from mlgym_core.preparation import prepare_task
 from mlgym_core.records import new_run_folder
@@ -77,6 +77,7 @@ async def make_env(
     identity: EpisodeIdentity | None = None,
     observers: Sequence[Observer] = (),
     run_budget: Budget | None = None,
+    on_text: Callable[[str], None] | None = None,
     **options: Unpack[EnvOptions],
 ) -> AsyncEnv:
     """Return an environment. `make` and `make_async` are the public ways to call this; the runner calls it, too.
@@ -86,6 +87,7 @@ async def make_env(
         identity: Who plays.
         observers: Told of every event, besides the plugins that observe.
         run_budget: What model calls are paid from besides the episode's own budget.
+        on_text: Is shown answers of the language model while they are said.
     """
     unknown = set(options) - set(EnvOptions.__annotations__)
     if unknown:
@@ -130,6 +132,7 @@ async def make_env(
         model=model,
         run_budget=run_budget,
         owns_model=owns_model,
+        on_text=on_text,
     )
 
 

@@ -13,6 +13,7 @@ import os
 import platform
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from mlgym_core import __version__
 from mlgym_core.accounts import used_before
+from mlgym_core.budgets import LONG_ANSWER, Budget
 from mlgym_core.env import AsyncEnv
 from mlgym_core.episode import EpisodeIdentity
 from mlgym_core.errors import BudgetExhausted, InfrastructureError, UsageError
@@ -30,7 +32,6 @@ from mlgym_core.interfaces import Agent, EpisodeEvent, Executor, Message, Model,
 from mlgym_core.journal import Observer
 from mlgym_core.limits import RunLimits
 from mlgym_core.making import EnvOptions, make_env
-from mlgym_core.metering import Budget
 from mlgym_core.models import make_model, secret_options
 from mlgym_core.preparation import prepare_task
 from mlgym_core.records import episode_folder, read_json, write_json
@@ -89,8 +90,19 @@ class EpisodePlan(Frozen):
     repeat: int
 
 
-Progress = Callable[[EpisodePlan, EpisodeEvent | EpisodeResult], None]
-"""Told of every event of every episode, and of its result."""
+@dataclass(frozen=True)
+class AnswerSoFar:
+    """The text of an answer that a language model is giving.
+
+    Attributes:
+        text: As far as it came.
+    """
+
+    text: str
+
+
+Progress = Callable[[EpisodePlan, EpisodeEvent | EpisodeResult | AnswerSoFar], None]
+"""Told of every event of every episode, of what models say while they say it, and of each result."""
 
 
 def planned_episodes(plan: RunPlan) -> list[EpisodePlan]:
@@ -237,6 +249,12 @@ class Run:
             _to_standard_error(
                 f"The price of {plan.model} is unknown: limits on cost count only what the provider says of it."
             )
+        limits_tokens = limits_cost or plan.max_tokens is not None or plan.max_run_tokens is not None
+        if limits_tokens and self._model.answer_tokens() is None:
+            _to_standard_error(
+                f"How long answers of {plan.model} can be is unknown: within the limits they get up to {LONG_ANSWER} "
+                "tokens each. Another length can be set where the model or the agent has an option for it."
+            )
 
     def _options_model(self, agent: str) -> type[BaseModel]:
         """Return the model that checks the options of an agent."""
@@ -307,7 +325,9 @@ class Run:
 
     async def _attempt(self, episode: EpisodePlan, progress: Progress) -> EpisodeResult:
         observer: Observer = ("the run's progress", lambda event: progress(episode, event))
-        env = await self._environment(episode, self.folder, [observer])
+        env = await self._environment(
+            episode, self.folder, [observer], on_text=lambda text: progress(episode, AnswerSoFar(text))
+        )
         if (exhausted := self._exhausted()) is not None:
             return env.refuse(exhausted)
         _set_aside(episode_folder(self.folder, episode.id))
@@ -322,7 +342,11 @@ class Run:
         return env.result
 
     async def _environment(
-        self, episode: EpisodePlan, run_folder: Path | None, observers: Sequence[Observer] = ()
+        self,
+        episode: EpisodePlan,
+        run_folder: Path | None,
+        observers: Sequence[Observer] = (),
+        on_text: Callable[[str], None] | None = None,
     ) -> AsyncEnv:
         plan = self.plan
         names = set(EnvOptions.__annotations__) - {"runs_dir", "model", "model_options"}
@@ -335,6 +359,7 @@ class Run:
                 episode_id=episode.id, agent=episode.agent, model=plan.model, repeat=episode.repeat
             ),
             observers=observers,
+            on_text=on_text,
             run_budget=self._budget,
             model=self._model,
             **options,

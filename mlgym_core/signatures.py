@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from mlgym_core.ids import near_misses
+
 
 def parameters_model(name: str, function: Callable[..., Any], *, skip: int) -> type[BaseModel]:
     """Return a model with a field for each parameter of `function` after the first `skip` ones.
@@ -42,5 +44,12 @@ def checked_arguments(model: type[BaseModel], arguments: Mapping[str, Any]) -> d
             for problem in error.errors(include_url=False, include_context=False, include_input=False)
         ]
         known = ", ".join(model.model_fields) or "none"
-        raise ValueError(f"{'; '.join(problems)} (known: {known})") from None
+        close = dict.fromkeys(
+            name
+            for problem in error.errors(include_url=False, include_context=False, include_input=False)
+            if problem["type"] == "extra_forbidden"
+            for name in near_misses(str(problem["loc"][0]), model.model_fields)
+        )
+        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise ValueError(f"{'; '.join(problems)} (known: {known}{hint})") from None
     return {name: getattr(checked, name) for name in model.model_fields}

@@ -250,7 +250,7 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
                 click.echo(result.model_dump_json())
 
     interrupted = False
-    with ProgressTable(run.episodes, quiet=quiet) as progress:
+    with ProgressTable(run.episodes, quiet=quiet, shows_answers=not as_json) as progress:
         for episode in run.episodes:
             if (earlier := results[episode.id]) is not None:
                 progress.finished_before(episode, earlier)

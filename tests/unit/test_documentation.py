@@ -66,7 +66,7 @@ def test_every_event_and_result_field_has_its_place() -> None:
     text = page("record")
     source = (ROOT / "mlgym_core" / "journal.py").read_text()
     kinds = re.findall(r'self\._append\(\s*"(\w+)"', source)
-    assert len(kinds) == 10
+    assert len(kinds) == 12
     for kind in kinds:
         assert f"| `{kind}` |" in text
     for name, field in EpisodeResult.model_fields.items():
@@ -157,7 +157,9 @@ def test_every_option_of_litellm_models_and_field_of_a_call_has_its_place() -> N
     fields: set[str] = set()
     journal = Journal("x", None, [("test", lambda event: fields.update(event.fields))])
     nothing: dict[str, Any] = {"new_messages": [], "messages": [], "tools": None, "sampling": {}, "error": None}
-    journal.model(call=1, model="x", reply=None, seconds=0.0, **nothing)
+    journal.model(number=1, call=1, model="x", reply=None, seconds=0.0, **nothing)
+    journal.model_call(number=1, request_tokens=1, reserved_tokens=1, reserved_usd=None)
+    journal.model_attempt(number=1, prompt_tokens=1, completion_tokens=0, error="")
     for name in fields:
         assert f"`{name}`" in page("record"), name
 

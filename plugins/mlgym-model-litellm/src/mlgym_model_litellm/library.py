@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
 import os
@@ -55,6 +54,9 @@ def _loaded() -> Any:
     library.num_retries = 0
     # Tokenizers of the hub, which counting tokens would fetch.
     library.disable_hf_tokenizer_download = True
+    from mlgym_model_litellm.transport import install
+
+    install()
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return library
@@ -104,13 +106,6 @@ class CallThread:
             self._users -= 1
             last = self._users == 0
         if last:
-            await self.call(_close_connections())
+            from mlgym_model_litellm.transport import close_connections
 
-
-async def _close_connections() -> None:
-    library = load()
-    # Whatever it is about: nobody needs them any more.
-    with contextlib.suppress(Exception):
-        await library.close_litellm_async_clients()
-    with contextlib.suppress(Exception):
-        library.in_memory_llm_clients_cache.flush_cache()
+            await self.call(close_connections())
