@@ -101,6 +101,7 @@ if TYPE_CHECKING:
         Limits as Limits,
     )
     from mlgym_core.making import EnvOptions as EnvOptions
+    from mlgym_core.notes import check_note as check_note
     from mlgym_core.predictions import (
         any_text as any_text,
         finite_number as finite_number,
@@ -157,6 +158,7 @@ _NAMES = {
         "SubmittedProgram Task Tool ToolContext ToolResult ToolSchema"
     ),
     "mlgym_core.limits": ("Limits"),
+    "mlgym_core.notes": "check_note",
     "mlgym_core.predictions": "any_text finite_number one_of read_predictions",
     "mlgym_core.seeds": "derive_seed",
     "mlgym_core.settings": "cache_dir is_offline",

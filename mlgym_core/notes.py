@@ -24,7 +24,7 @@ LARGEST_FILE = 1 << 20
 """In bytes: what all notes of an agent and model may take, those that were replaced included."""
 
 
-def checked_note(key: str, content: str) -> None:
+def check_note(key: str, content: str) -> None:
     """Check that a note can be kept.
 
     Raises:
@@ -66,7 +66,7 @@ class NotesFile(SharedNotes):
         return await asyncio.to_thread(self._read)
 
     async def write(self, key: str, content: str) -> None:
-        checked_note(key, content)
+        check_note(key, content)
         await asyncio.to_thread(self._append, key, content)
 
     def _read(self) -> list[Note]:

@@ -106,7 +106,7 @@ def planned_episodes(plan: RunPlan) -> list[EpisodePlan]:
             for repeat in range(plan.repeat):
                 # What earlier versions did not know is left out unless it is used: their runs can be resumed.
                 model = [plan.model, plan.model_options] if plan.model_options else plan.model
-                identity = [task, plan.variant, agent, plan.agent_options, model, repeat]
+                identity: list[Any] = [task, plan.variant, agent, plan.agent_options, model, repeat]
                 if plan.tool_options or plan.grants:
                     identity.append([plan.tool_options, sorted(plan.grants)])
                 digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]

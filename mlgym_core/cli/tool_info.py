@@ -32,7 +32,7 @@ def show_tool(host: Host, name: str, *, as_json: bool) -> None:
         "notes": inspect.cleandoc(kind.__doc__ or ""),
     }
     if as_json:
-        click.echo(json.dumps(facts))
+        click.echo(json.dumps(facts, default=str))
         return
     click.echo(f"{name}  (tool)\n{facts['summary']}\n")
     click.echo(f"  from            {facts['distribution']} {facts['version']}")
@@ -42,7 +42,7 @@ def show_tool(host: Host, name: str, *, as_json: bool) -> None:
         click.echo(f"  grant           {grant}: only with --grant {grant}; results are flagged {grant!r}")
     for kind_of_row, flag in (("arguments", ""), ("options", f"-T {name}.")):
         for row in facts[kind_of_row] or [None]:
-            text = "none" if row is None else f"{flag}{row['name']}: {row['type']}{row['default']}"
+            text = "none" if row is None else f"{flag}{row['name']}: {row['type']}{_default(row)}"
             click.echo(f"  {kind_of_row[:-1]:<15} {text}")
     click.echo(f"\nWhat agents are told:\n\n{facts['description']}")
     if facts["notes"]:
@@ -60,7 +60,12 @@ def _parameters(model: type[BaseModel]) -> list[dict[str, Any]]:
         {
             "name": name,
             "type": inspect.formatannotation(field.annotation).replace("typing.", ""),
-            "default": " (required)" if field.is_required() else f" = {field.default!r}",
+            "required": field.is_required(),
+            "default": None if field.is_required() else field.default,
         }
         for name, field in model.model_fields.items()
     ]
+
+
+def _default(row: dict[str, Any]) -> str:
+    return " (required)" if row["required"] else f" = {row['default']!r}"
