@@ -61,7 +61,7 @@ class LiteratureSearch(Tool):
             query.encode()
         except UnicodeEncodeError:
             raise ToolError("The query holds a character that UTF-8 does not have.") from None
-        key = os.environ.get(SEMANTIC_SCHOLAR_KEY, "")
+        key = _semantic_scholar_key()
         if source == "arxiv":
             papers = arxiv_papers(await self._answer(arxiv_search(query, self._results), {}))
         else:
@@ -76,6 +76,14 @@ class LiteratureSearch(Tool):
 
     async def _answer(self, url: str, headers: dict[str, str]) -> bytes:
         return await self._web.get(Wanted(url=url, max_bytes=_LARGEST_LIST, fresh_seconds=_DAY, headers=headers))
+
+
+def _semantic_scholar_key() -> str:
+    key = os.environ.get(SEMANTIC_SCHOLAR_KEY, "").strip()
+    if key and not re.fullmatch(r"[!-~]+", key):
+        # Without repeating it, as whatever found it later to be no header would.
+        raise ToolError(f"{SEMANTIC_SCHOLAR_KEY} holds characters that no key has.")
+    return key
 
 
 class ReadPdf(Tool):
@@ -103,7 +111,8 @@ class ReadPdf(Tool):
         parts = [f"[{url}, pages {first_page} to {last} of {read.count}. {_DATA}]"]
         parts += [f"== page {number}\n{_printable(text)}" for number, text in read.pages]
         if not read.whole:
-            parts.append(f"[There was no room for all of page {last}. Go on with first_page={last}, pages=1.]")
+            go_on = f" Go on with first_page={last}." if last > first_page else ""
+            parts.append(f"[There was no room for all of page {last}.{go_on}]")
         return ToolResult(text="\n".join(parts) + "\n", truncated=not read.whole)
 
 
@@ -113,7 +122,10 @@ def _pdf_url(source: str) -> str:
     url = source.strip()
     if not re.match(r"[a-z]+://", url):
         raise ToolError(f"{source[:200]!r} is neither an arXiv identifier, such as 2401.01234, nor an https URL.")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ToolError(f"{source[:200]!r} is not a URL.") from None
     if parts.hostname in ("arxiv.org", "www.arxiv.org", "export.arxiv.org") and parts.path.startswith("/abs/"):
         # The page about a paper is what one finds links to.
         return f"https://arxiv.org/pdf/{parts.path.removeprefix('/abs/')}"

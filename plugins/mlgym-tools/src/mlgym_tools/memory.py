@@ -21,9 +21,9 @@ class MemoryWrite(Tool):
     """Keeps notes.
 
     Args:
-        scope: How long they are kept. `episode`: in `notes.jsonl` in the agent's home folder. `run`: in the run's folder,
-            for all episodes of the run with the same agent and model, whatever their task; `memory_read` then shows
-            these, and results are flagged `shared_memory`.
+        scope: How long they are kept. `episode`: in `notes.jsonl` in the agent's home folder. `run`: in the run's
+            folder, for all episodes of the run with the same agent and model, whatever their task; `memory_read` then
+            shows these, and results are flagged `shared_memory`.
     """
 
     def __init__(self, *, scope: Literal["episode", "run"] = "episode") -> None:

@@ -168,10 +168,12 @@ async def _answer(url: str, headers: Mapping[str, str], max_bytes: int, mirror: 
         ssl_context=ssl.create_default_context(), network_backend=PublicNetwork(trusted)
     ) as pool:
         try:
-            async with pool.stream("GET", sent, headers=own | dict(headers)) as response:
+            async with pool.stream("GET", sent, headers=[*own.items(), *headers.items()]) as response:
                 return await _body(response, url, sent, max_bytes, mirror)
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
-            raise ToolError(f"{urlsplit(url).hostname} cannot be reached: {error or type(error).__name__}.") from None
+            raise ToolError(
+                f"{urlsplit(url).hostname} cannot be reached: {str(error) or type(error).__name__}."
+            ) from None
 
 
 async def _body(response: httpcore.Response, url: str, sent: str, max_bytes: int, mirror: str | None) -> bytes | str:
