@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import itertools
 import json
@@ -404,13 +405,9 @@ def test_hostile_pdfs(env: Env, server: LiteratureServer, content: bytes, says: 
 def test_a_bomb_goes_off_in_another_process() -> None:
     content = bomb()
     assert len(content) < 1 << 20
-    try:
-        read = asyncio.run(pdf_text(content, 1, 1, 1000))
-    except ToolError as refusal:
-        assert "The PDF cannot be read" in str(refusal)
-    else:
-        # The library has a limit of its own, and shows the page as empty.
-        assert read.pages == [(1, "")]
+    # Or the library has a limit of its own, and shows the page as empty.
+    with contextlib.suppress(ToolError):
+        assert asyncio.run(pdf_text(content, 1, 1, 1000)).pages == [(1, "")]
     # In kilobytes.
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1_200_000
 
