@@ -157,6 +157,24 @@ def test_what_is_granted_is_on_offer_and_results_say_so(mlgym: CommandLine, tool
         assert "outdoors" not in episode["integrity"]["flags"]
 
 
+def test_episodes_of_a_run_share_notes_also_when_it_is_resumed(mlgym: CommandLine) -> None:
+    write = '{"tool": "memory_write", "arguments": {"key": "k", "content": "the baseline is 0"}}'
+    script = mlgym.script('{"tool": "memory_read"}', write, '{"tool": "memory_read"}', SUBMIT)
+    done = mlgym(
+        *("run", "examples/number", "--agent", "script", "-A", script, "--repeat", "2", "--json", "--run-id", "r"),
+        *("--tools", "memory_write,memory_read,submit", "-T", "memory_write.scope=run"),
+    )
+    assert done.returncode == 0, done.stderr
+    first, second, _ = lines(done.stdout)
+    assert observations(first["dir"])[0] == "There are no notes yet."
+    assert f"episode {first['episode_id']})\nthe baseline is 0" in observations(second["dir"])[0]
+    assert f"episode {second['episode_id']})" in observations(second["dir"])[2]
+    assert "shared_memory" in first["integrity"]["flags"]
+    Path(first["dir"], "episode.json").unlink()
+    [again, _] = lines(mlgym("resume", "r", "--json").stdout)
+    assert f"episode {second['episode_id']})" in observations(again["dir"])[0]
+
+
 def test_information_about_a_tool(mlgym: CommandLine) -> None:
     shown = mlgym("info", "greet-all").stdout
     for text in (

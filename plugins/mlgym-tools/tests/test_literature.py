@@ -9,6 +9,8 @@ import itertools
 import json
 import os
 import resource
+import shutil
+import subprocess
 import sys
 import time
 import zlib
@@ -247,7 +249,18 @@ def test_hostile_answers(env: Env, server: LiteratureServer, answer: Answer, say
     assert "root:" not in text
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"data": 1}', b'{"data": [{"title": 5}]}', b"[" * 1_000_000, b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b'{"message": "x"}',
+        b'{"total": 1, "data": 1}',
+        b'{"total": 1, "data": [{"title": 5}]}',
+        b"[" * 1_000_000,
+        b"\xff",
+    ],
+)
 def test_hostile_answers_of_semantic_scholar(env: Env, server: LiteratureServer, body: bytes) -> None:
     server.answers[SCHOLAR] = [Answer(body)]
     assert "cannot be read" in refused(env, "literature_search", query="x", source="semantic_scholar")
@@ -522,6 +535,20 @@ def test_hosts_are_asked_with_pauses_by_one_at_a_time(tmp_path: Path, monkeypatc
     assert all(later - earlier >= 3.0 - 0.001 for earlier, later in itertools.pairwise(moments))
 
 
+def test_what_is_not_what_was_wanted_is_not_kept(env: Env, server: LiteratureServer) -> None:
+    server.answers = {
+        PDF: [Answer(b"<html>Are you human?"), Answer(pdf("Yes"))],
+        ARXIV: [Answer(b"<html/>"), Answer(feed(entry("Yes")))],
+        SCHOLAR: [Answer(b'{"message": "Too many"}'), Answer(b'{"total": 1, "data": [{"title": "Yes"}]}')],
+    }
+    assert "is no PDF" in refused(env, "read_pdf", source="2401.01234")
+    assert "Yes" in done(env, "read_pdf", source="2401.01234")
+    assert "No paper" in done(env, "literature_search", query="x")
+    assert "Yes" in done(env, "literature_search", query="x")
+    refused(env, "literature_search", query="x", source="semantic_scholar")
+    assert "Yes" in done(env, "literature_search", query="x", source="semantic_scholar")
+
+
 def test_the_cache_has_an_end(server: LiteratureServer, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "_CACHE_BYTES", 2500)
     reader = Web(frozenset({"arxiv.org"}), 30)
@@ -536,6 +563,26 @@ def test_the_cache_has_an_end(server: LiteratureServer, prepared: Path, monkeypa
     assert len(server.requests) == 5
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    server: LiteratureServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    server.secure(certificate, key)
+    server.answers["/arxiv.org/x"] = [Answer(b"x")]
+    monkeypatch.setenv("MLGYM_LITERATURE_MIRROR", server.url.replace("http://127.0.0.1", "https://localhost"))
+    wanted = Wanted(url="https://arxiv.org/x", max_bytes=10, fresh_seconds=-1)
+    reader = Web(frozenset({"arxiv.org"}), 30)
+    with pytest.raises(ToolError, match=r"arxiv.org cannot be reached: .*certificate"):
+        asyncio.run(reader.get(wanted))
+    assert server.requests == []
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert asyncio.run(reader.get(wanted)) == b"x"
+
+
 def test_a_wrong_mirror_is_named(env: Env, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLGYM_LITERATURE_MIRROR", "ftp://x")
     assert "MLGYM_LITERATURE_MIRROR is not" in refused(env, "literature_search", query="x")
@@ -548,7 +595,7 @@ def test_identifiers() -> None:
     assert arxiv_id("2401.01234\n/x") is None
     assert arxiv_id("http://arxiv.org/abs/2401.01234") is None
     assert "all%3Ax+AND+all%3Ay" in arxiv_search("x) y", 1)
-    assert semantic_scholar_papers(b"{}") == []
+    assert semantic_scholar_papers(b'{"total": 0}') == []
 
 
 def test_the_environment_of_the_reader_is_empty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

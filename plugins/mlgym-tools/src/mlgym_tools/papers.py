@@ -156,6 +156,7 @@ class _Found(_Lenient):
 
 
 class _Search(_Lenient):
+    total: int
     data: list[_Found] = Field(default_factory=list)
 
 

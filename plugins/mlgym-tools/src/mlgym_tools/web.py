@@ -44,12 +44,15 @@ class Wanted:
         url: Where it is: https, of a host that is allowed.
         max_bytes: A longer answer is refused.
         fresh_seconds: How old an answer may be that was kept.
+        sign: Something in the first 1,024 bytes by which the answer is seen to be one of that kind. Others, such as a
+            page that asks whether one is human, are not kept.
         headers: Sent to that host only.
     """
 
     url: str
     max_bytes: int
     fresh_seconds: float
+    sign: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -96,7 +99,8 @@ class Web:
         except TimeoutError:
             host = urlsplit(wanted.url).hostname
             raise ToolError(f"{host} gave no answer within {self._seconds:g} s. Try again later.") from None
-        await asyncio.to_thread(_keep, place, content)
+        if wanted.sign in content[:1024]:
+            await asyncio.to_thread(_keep, place, content)
         return content
 
     def _check(self, url: str) -> str:

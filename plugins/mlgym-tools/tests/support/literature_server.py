@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.server
+import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
@@ -76,6 +78,13 @@ class LiteratureServer:
     def url(self) -> str:
         """The server's address, without a slash at the end."""
         return f"http://127.0.0.1:{self._server.server_port}"
+
+    def secure(self, certificate: Path, key: Path) -> None:
+        """Speak TLS from now on."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        # Shaken hands with in the thread of each connection.
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
 
     def __enter__(self) -> Self:
         self._thread.start()
