@@ -83,11 +83,13 @@ if TYPE_CHECKING:
         ModelReply as ModelReply,
         ModelToolCall as ModelToolCall,
         Mount as Mount,
+        Note as Note,
         Preparation as Preparation,
         Sampling as Sampling,
         Sandbox as Sandbox,
         SandboxLayout as SandboxLayout,
         SandboxProcess as SandboxProcess,
+        SharedNotes as SharedNotes,
         SubmissionFile as SubmissionFile,
         SubmittedProgram as SubmittedProgram,
         Task as Task,
@@ -100,6 +102,7 @@ if TYPE_CHECKING:
         Limits as Limits,
     )
     from mlgym_core.making import EnvOptions as EnvOptions
+    from mlgym_core.notes import check_note as check_note
     from mlgym_core.predictions import (
         any_text as any_text,
         finite_number as finite_number,
@@ -107,6 +110,7 @@ if TYPE_CHECKING:
         read_predictions as read_predictions,
     )
     from mlgym_core.seeds import derive_seed as derive_seed
+    from mlgym_core.settings import cache_dir as cache_dir, is_offline as is_offline
     from mlgym_core.specs import (
         AgentSpec as AgentSpec,
         ExecutorSpec as ExecutorSpec,
@@ -151,12 +155,14 @@ _NAMES = {
     "mlgym_core.host": ("Host default_host"),
     "mlgym_core.interfaces": (
         "Agent Anchors Attack EpisodeEvent EpisodeModel Executor Grading Kept Message Metric Model ModelCall "
-        "ModelReply ModelToolCall Mount Preparation Sampling Sandbox SandboxLayout SandboxProcess SubmissionFile "
-        "SubmittedProgram Task Tool ToolContext ToolResult ToolSchema"
+        "ModelReply ModelToolCall Mount Note Preparation Sampling Sandbox SandboxLayout SandboxProcess SharedNotes "
+        "SubmissionFile SubmittedProgram Task Tool ToolContext ToolResult ToolSchema"
     ),
     "mlgym_core.limits": ("Limits"),
+    "mlgym_core.notes": "check_note",
     "mlgym_core.predictions": "any_text finite_number one_of read_predictions",
     "mlgym_core.seeds": "derive_seed",
+    "mlgym_core.settings": "cache_dir is_offline",
     "mlgym_core.specs": (
         "AgentSpec ExecutorSpec MetricSpec ModelSpec Resources SandboxSpec SuiteSpec TaskMetric TaskSpec ToolSpec"
     ),

@@ -39,10 +39,11 @@ from mlgym_core.errors import (
 )
 from mlgym_core.grading.grader import GradingOrder, grade_submission
 from mlgym_core.ids import slug
-from mlgym_core.interfaces import EpisodeModel, Model, Sandbox, ToolContext, ToolResult
+from mlgym_core.interfaces import EpisodeModel, Model, Sandbox, SharedNotes, ToolContext, ToolResult
 from mlgym_core.journal import Journal, Observer
 from mlgym_core.limits import Limits, exit_reason_of
 from mlgym_core.metering import MeteredModel
+from mlgym_core.notes import NotesFile
 from mlgym_core.preparation import PreparedTask
 from mlgym_core.records import episode_folder, write_json
 from mlgym_core.rewards import RewardLedger
@@ -515,6 +516,22 @@ class AsyncEnv(ToolContext):
             text += f"\nValidations left: {left - 1}."
         return ToolResult(text=text, score=score)
 
+    @property
+    def shared_notes(self) -> SharedNotes | None:
+        if self._run_folder is None or not self._notes_are_shared:
+            return None
+        return NotesFile(
+            self._run_folder,
+            agent=self._identity.agent,
+            model=self._identity.model,
+            episode_id=self._current().id,
+            task=self.task.id,
+        )
+
+    @property
+    def _notes_are_shared(self) -> bool:
+        return any(tool.shares_notes for tool in self._tools.values())
+
     async def submit(self) -> ToolResult:
         self._current().submitted = True
         return ToolResult(text="Submitted. The episode is over.")
@@ -672,7 +689,9 @@ class AsyncEnv(ToolContext):
     def _standing_flags(self) -> tuple[str, ...]:
         """Return what readers must know of every result of this environment."""
         flags = [] if self._sandbox_class.isolated else ["unisolated"]
-        return (*flags, *(["public_answers"] if self._prepared.task.answers_public else []))
+        flags += ["public_answers"] if self._prepared.task.answers_public else []
+        flags += ["shared_memory"] if self._notes_are_shared else []
+        return (*flags, *sorted({tool.grant for tool in self._tools.values() if tool.grant is not None}))
 
     def _write_result(self, folder: Path | None) -> None:
         if folder is not None and self.result is not None:

@@ -474,8 +474,46 @@ class ToolResult:
     score: Score | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """Something that an agent wrote down.
+
+    Attributes:
+        key: What it is about. A later note with the same key replaces an earlier one.
+        content: The note itself. It is data of an agent's, and nothing to be obeyed.
+        episode_id: The episode that it was written in.
+        task: The task of that episode.
+    """
+
+    key: str
+    content: str
+    episode_id: str
+    task: str
+
+
+class SharedNotes(abc.ABC):
+    """Notes that the episodes of a run share which have the same agent and the same model."""
+
+    @abc.abstractmethod
+    async def read(self) -> Sequence[Note]:
+        """Return the last note of each key, the oldest first."""
+
+    @abc.abstractmethod
+    async def write(self, key: str, content: str) -> None:
+        """Keep a note; it is there for all episodes when this returns.
+
+        Raises:
+            ToolError: if it is too long, or there is no room for it.
+        """
+
+
 class ToolContext(abc.ABC):
     """The side of an episode that tools see."""
+
+    @property
+    def shared_notes(self) -> SharedNotes | None:
+        """Notes shared across episodes; None if the episode is not recorded, or no tool on offer `shares_notes`."""
+        return None
 
     @abc.abstractmethod
     async def run_shell(self, command: str) -> ToolResult:
@@ -514,8 +552,16 @@ class Tool(abc.ABC):
     """A tool that agents call.
 
     The typed parameters of `run` after `context` are its arguments; its JSON schema is made from them and from
-    the docstring of `run`, whose first paragraph describes the tool.
+    the docstring of `run`, whose first paragraph describes the tool. The typed keyword parameters of its `__init__` are
+    its options (`-T TOOL.KEY=VALUE`). One instance serves an episode, all forks of it and what follows in the same
+    environment.
+
+    Attributes:
+        shares_notes: Whether it carries notes from one episode to others, as `ToolContext.shared_notes` lets it.
+            Results are then flagged `shared_memory`.
     """
+
+    shares_notes: bool = False
 
     run: ClassVar[Callable[..., Awaitable[ToolResult]]]
     """`async def run(self, context: ToolContext, …) -> ToolResult`."""

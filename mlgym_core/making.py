@@ -39,6 +39,8 @@ class EnvOptions(TypedDict, total=False):
         protocol: `strict` (the default), or `paper` for the rules of the 2025 benchmark.
         variant: The task's first variant unless given.
         tools: Ids of the tools on offer; the default tools unless given.
+        tool_options: Options of the tools, by `TOOL.KEY`.
+        grants: What tools that need a grant are granted, such as `literature`.
         runs_dir: Where episodes are recorded; not at all unless given.
         max_steps: Actions per episode, 50 unless given.
         max_time: Wall time per episode, in seconds; no limit unless given.
@@ -57,6 +59,8 @@ class EnvOptions(TypedDict, total=False):
     protocol: Protocol
     variant: str | None
     tools: Sequence[str] | None
+    tool_options: Mapping[str, Any] | None
+    grants: Sequence[str]
     runs_dir: str | Path | None
     max_steps: int
     max_time: float | None
@@ -111,6 +115,9 @@ async def make_env(
         raise UsageError("model_options are for a model that is given as PROVIDER/NAME.")
     elif model is not None and identity.model is None:
         identity = dataclasses.replace(identity, model=f"{model.provider}/{model.name}")
+    tools = load_tools(
+        host, options.get("tools"), options=options.get("tool_options") or {}, grants=options.get("grants", ())
+    )
     needs = needs_of(host.tasks.spec(task))
     sandbox_name, sandbox_class = choose_sandbox(host, options.get("sandbox", "auto"), needs)
     prepared = await asyncio.to_thread(prepare_task, host, task, options.get("variant"), _log.info)
@@ -121,7 +128,7 @@ async def make_env(
         prepared,
         sandbox_name,
         sandbox_class,
-        load_tools(host, options.get("tools")),
+        tools,
         seed=options.get("seed", 0),
         reward=reward,
         protocol=protocol,

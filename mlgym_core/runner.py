@@ -36,7 +36,8 @@ from mlgym_core.models import make_model, secret_options
 from mlgym_core.preparation import prepare_task
 from mlgym_core.records import episode_folder, read_json, write_json
 from mlgym_core.sandbox.selection import choose_sandbox, needs_of
-from mlgym_core.signatures import checked_arguments, parameters_model
+from mlgym_core.signatures import checked_arguments, options_model
+from mlgym_core.toolbox import load_tools, secret_tool_options
 from mlgym_core.types import EpisodeResult, Frozen, Protocol, RewardScheme
 
 RUN_SCHEMA = "mlgym.run/1"
@@ -49,6 +50,8 @@ class RunPlan(Frozen):
     Attributes:
         agent_options: Options for all agents (`-A`); an agent takes those it knows.
         model_options: Options of the model (`-M`).
+        tool_options: Options of the tools (`-T`), by `TOOL.KEY`.
+        grants: What tools that need a grant are granted (`--grant`).
         max_run_cost: US dollars of model calls of all episodes together; likewise `max_run_tokens`, and
             `max_run_time` in seconds.
         attempts: How often an episode is tried when the infrastructure fails.
@@ -68,6 +71,8 @@ class RunPlan(Frozen):
     reward: RewardScheme = "improvement"
     variant: str | None = None
     tools: tuple[str, ...] | None = None
+    tool_options: dict[str, str] = Field(default_factory=dict)
+    grants: tuple[str, ...] = ()
     max_steps: int = 50
     max_time: float | None = None
     max_working_time: float | None = None
@@ -113,7 +118,9 @@ def planned_episodes(plan: RunPlan) -> list[EpisodePlan]:
             for repeat in range(plan.repeat):
                 # What earlier versions did not know is left out unless it is used: their runs can be resumed.
                 model = [plan.model, plan.model_options] if plan.model_options else plan.model
-                identity = [task, plan.variant, agent, plan.agent_options, model, repeat]
+                identity: list[Any] = [task, plan.variant, agent, plan.agent_options, model, repeat]
+                if plan.tool_options or plan.grants:
+                    identity.append([plan.tool_options, sorted(plan.grants)])
                 digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
                 name = f"{slug(task)}-{slug(agent)}-{repeat}-{digest}"
                 episodes.append(EpisodePlan(id=name, task=task, agent=agent, repeat=repeat))
@@ -134,6 +141,7 @@ class Run:
         self.folder = folder
         self.plan = plan
         self._secrets: dict[str, str] = {}
+        self._tool_secrets: dict[str, str] = {}
         self._model: Model | None = None
         self._budget: Budget | None = None
         self.episodes = planned_episodes(plan)
@@ -145,9 +153,9 @@ class Run:
         Raises:
             UsageError: if something in the plan does not exist, or the folder does.
         """
-        plan, secrets = _without_secrets(host, plan)
+        plan, secrets, tool_secrets = _without_secrets(host, plan)
         run = cls(host, folder, plan)
-        run._secrets = secrets
+        run._secrets, run._tool_secrets = secrets, tool_secrets
         run._check()
         if (folder / "run.json").exists():
             raise UsageError(
@@ -175,12 +183,14 @@ class Run:
         folder: Path,
         *,
         model_options: Mapping[str, str] | None = None,
+        tool_options: Mapping[str, str] | None = None,
         limits: RunLimits | None = None,
     ) -> Run:
         """Return a run that was started before.
 
         Args:
             model_options: Options of the model that were not recorded, since they are secret.
+            tool_options: The same of tools.
             limits: Limits of the run that replace those in its plan, where given.
 
         Raises:
@@ -194,9 +204,14 @@ class Run:
         if limits is not None:
             plan = plan.model_copy(update={name: value for name, value in vars(limits).items() if value is not None})
         run = cls(host, folder, plan)
-        run._secrets = dict(model_options or {})
-        if unknown := set(run._secrets) - set(_secret_names(plan.model_options)):
-            raise UsageError(f"-M {min(unknown)}: only options that were not recorded can be given to `resume`.")
+        run._secrets, run._tool_secrets = dict(model_options or {}), dict(tool_options or {})
+        for flag, given, planned in (
+            ("-M", run._secrets, plan.model_options),
+            ("-T", run._tool_secrets, plan.tool_options),
+        ):
+            if unknown := set(given) - set(_secret_names(planned)):
+                option = f"{flag} {min(unknown)}"
+                raise UsageError(f"{option}: only options that were not recorded can be given to `resume`.")
         run._check()
         return run
 
@@ -223,12 +238,17 @@ class Run:
                 f"No agent of this run has an option {', '.join(sorted(unknown))}. "
                 f"Known: {', '.join(sorted(known)) or 'none'}."
             )
-        for tool in plan.tools or ():
-            self._host.tools.spec(tool)
+        if missing := set(_secret_names(plan.tool_options)) - set(self._tool_secrets):
+            option = min(missing)
+            raise UsageError(f"The option {option} of a tool is secret and was not recorded: give -T {option}=….")
+        load_tools(self._host, plan.tools, options=self._tool_options(), grants=plan.grants)
         self._host.executors.spec(plan.executor)
         self._check_model()
         for task in plan.tasks:
             choose_sandbox(self._host, plan.sandbox, needs_of(self._host.tasks.spec(task)))
+
+    def _tool_options(self) -> dict[str, str]:
+        return self.plan.tool_options | self._tool_secrets
 
     def _check_model(self) -> None:
         plan = self.plan
@@ -258,8 +278,7 @@ class Run:
 
     def _options_model(self, agent: str) -> type[BaseModel]:
         """Return the model that checks the options of an agent."""
-        constructor = self._host.agents.load(agent).__init__
-        return parameters_model(agent, _no_options if constructor is object.__init__ else constructor, skip=1)
+        return options_model(agent, self._host.agents.load(agent))
 
     def _make_agent(self, agent: str) -> Agent:
         agent_class = self._host.agents.load(agent)
@@ -351,6 +370,7 @@ class Run:
         plan = self.plan
         names = set(EnvOptions.__annotations__) - {"runs_dir", "model", "model_options"}
         options: dict[str, Any] = {name: getattr(plan, name) for name in names}
+        options["tool_options"] = self._tool_options()
         return await make_env(
             episode.task,
             host=self._host,
@@ -445,22 +465,23 @@ def _exhausted_behind(error: BaseException | None) -> BudgetExhausted | None:
 _SECRET = "[secret: not recorded]"
 
 
-def _without_secrets(host: Host, plan: RunPlan) -> tuple[RunPlan, dict[str, str]]:
-    """Return the plan as it may be recorded, and the values that were taken out of it."""
-    if plan.model is None or not plan.model_options:
-        return plan, {}
-    hidden = secret_options(host, plan.model)
-    secrets = {name: value for name, value in plan.model_options.items() if name in hidden}
-    shown = {name: _SECRET if name in secrets else value for name, value in plan.model_options.items()}
-    return plan.model_copy(update={"model_options": shown}), secrets
+def _without_secrets(host: Host, plan: RunPlan) -> tuple[RunPlan, dict[str, str], dict[str, str]]:
+    """Return the plan as it may be recorded, and the values that were taken out of it: of the model and of tools."""
+    hidden = secret_options(host, plan.model) if plan.model is not None and plan.model_options else frozenset()
+    model_options, secrets = _parted(plan.model_options, hidden)
+    tool_options, tool_secrets = _parted(plan.tool_options, secret_tool_options(host, plan.tool_options))
+    shown = plan.model_copy(update={"model_options": model_options, "tool_options": tool_options})
+    return shown, secrets, tool_secrets
+
+
+def _parted(options: Mapping[str, str], hidden: frozenset[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return options as they may be recorded, and those of them that are hidden."""
+    secrets = {name: value for name, value in options.items() if name in hidden}
+    return {name: _SECRET if name in secrets else value for name, value in options.items()}, secrets
 
 
 def _secret_names(options: Mapping[str, str]) -> list[str]:
     return [name for name, value in options.items() if value == _SECRET]
-
-
-def _no_options(self: object) -> None:
-    pass
 
 
 def _to_standard_error(message: str) -> None:

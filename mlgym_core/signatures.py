@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, create_model
 
 from mlgym_core.ids import near_misses
 
@@ -28,6 +28,29 @@ def parameters_model(name: str, function: Callable[..., Any], *, skip: int) -> t
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (hints[parameter.name], default)
     return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def options_model(name: str, kind: type) -> type[BaseModel]:
+    """Return a model with a field for each parameter of a class's `__init__`.
+
+    Raises:
+        TypeError: if a parameter has no type or takes a variable number of values.
+    """
+    constructor: Any = kind.__init__  # type: ignore[misc]
+    return parameters_model(name, _no_options if constructor is object.__init__ else constructor, skip=1)
+
+
+def _no_options(self: object) -> None:
+    pass
+
+
+def secret_fields(model: type[BaseModel]) -> frozenset[str]:
+    """Return the names of the parameters whose values must not be recorded: those typed as `SecretStr`."""
+    return frozenset(
+        name
+        for name, field in model.model_fields.items()
+        if SecretStr in (field.annotation, *typing.get_args(field.annotation))
+    )
 
 
 def checked_arguments(model: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -175,11 +175,24 @@ class AgentSpec(Spec):
 
 @dataclass(frozen=True)
 class ToolSpec(Spec):
-    """A tool that agents call. Tools with `default` are offered unless a run names its own list."""
+    """A tool that agents call.
+
+    Attributes:
+        default: Whether it is offered unless a run names its own list.
+        grant: What a run must grant (`--grant NAME`) for the tool to be offered at all; None if nothing. Results of
+            episodes in which it was on offer carry the grant's name as a flag.
+    """
 
     kind: ClassVar[str] = "tool"
 
     default: bool = field(default=False, kw_only=True)
+    grant: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.grant is not None:
+            _check_text(f"The tool {self.id!r}", "grant", self.grant)
+            check_plain_id(self.grant)
 
 
 @dataclass(frozen=True)

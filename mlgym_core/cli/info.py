@@ -19,14 +19,21 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def info_command(context: click.Context, task: str, variant: str | None, as_json: bool) -> None:
-    """Show everything about one task: what agents are told, metrics, scale, files, origin.
+    """Show everything about one task: what agents are told, metrics, scale, files, origin. Or about a tool.
 
     \b
     Examples:
       mlgym info games/blotto
       mlgym info games/blotto --variant full --json
+      mlgym info bash
     """
-    facts = _facts(host_of(context), task, variant)
+    host = host_of(context)
+    if any(entry.spec.id == task for entry in host.tools.entries()):
+        from mlgym_core.cli.tool_info import show_tool
+
+        show_tool(host, task, as_json=as_json)
+        return
+    facts = _facts(host, task, variant)
     if as_json:
         click.echo(json.dumps(facts))
         return

@@ -52,14 +52,16 @@ def _run_limits(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _pairs(flag: str, pairs: tuple[str, ...]) -> dict[str, str]:
+def _pairs(flag: str, pairs: tuple[str, ...], form: str = "key=value") -> dict[str, str]:
     options = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator or not key:
             # Without repeating it: it may be a secret.
-            raise UsageError(f"An option that follows {flag} has no value: write {flag} key=value.")
-        options[key.replace("-", "_")] = value
+            raise UsageError(f"An option that follows {flag} has no value: write {flag} {form}.")
+        # What stands before a dot is the name of something.
+        owner, dot, name = key.rpartition(".")
+        options[owner + dot + name.replace("-", "_")] = value
     return options
 
 
@@ -90,6 +92,8 @@ def _pairs(flag: str, pairs: tuple[str, ...]) -> dict[str, str]:
 )
 @click.option("--action-timeout", default=1800.0, show_default=True, type=Duration(), help="Wall time per action.")
 @click.option("--tools", help="Comma-separated tools on offer, instead of the default ones (see `mlgym tools`).")
+@click.option("-T", "tool_options", multiple=True, metavar="TOOL.KEY=VALUE", help="An option of a tool; repeatable.")
+@click.option("--grant", "grants", multiple=True, help="Grant what tools need (see `mlgym info TOOL`); repeatable.")
 @click.option(
     "--protocol",
     default="strict",
@@ -131,6 +135,7 @@ def run_command(
       mlgym run games/blotto --agent script -A file=actions.jsonl --json
       mlgym run games/blotto --agent human
       mlgym run games/blotto --agent react --model anthropic/claude-sonnet-4-5 --max-cost 4 --max-run-cost 40
+      mlgym run games/blotto --agent react --model openai/gpt-5 --grant literature -T literature_search.results=5
     """
     from mlgym_core.cli import host_of
     from mlgym_core.records import check_run_id, new_run_id
@@ -144,6 +149,8 @@ def run_command(
         raise UsageError("Name at least one task or a --suite. `mlgym tasks` lists what is installed.")
     options["agent_options"] = _pairs("-A", options["agent_options"])
     options["model_options"] = _pairs("-M", options["model_options"])
+    options["tool_options"] = _pairs("-T", options["tool_options"], "TOOL.KEY=VALUE")
+    options["grants"] = tuple(dict.fromkeys(options["grants"]))
     tools = options.pop("tools")
     plan = RunPlan(
         tasks=tuple(dict.fromkeys(tasks)),
@@ -190,6 +197,7 @@ def _show_prompts(run: Run, *, as_json: bool) -> None:
     help="Where runs lie.",
 )
 @click.option("-M", "model_options", multiple=True, metavar="KEY=VALUE", help="A secret option of the model, again.")
+@click.option("-T", "tool_options", multiple=True, metavar="TOOL.KEY=VALUE", help="A secret option of a tool, again.")
 @_run_limits
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line per finished episode, and one for the run.")
 @click.pass_context
@@ -199,6 +207,7 @@ def resume_command(
     run: str,
     runs_dir: Path,
     model_options: tuple[str, ...],
+    tool_options: tuple[str, ...],
     as_json: bool,
     **limits: Any,
 ) -> None:
@@ -221,6 +230,7 @@ def resume_command(
         host_of(context),
         folder.resolve(),
         model_options=_pairs("-M", model_options),
+        tool_options=_pairs("-T", tool_options, "TOOL.KEY=VALUE"),
         limits=RunLimits(**limits),
     )
     _play(context, opened, as_json=as_json)
