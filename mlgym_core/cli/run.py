@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from mlgym_core.errors import UsageError
 
@@ -137,6 +138,8 @@ def run_command(
     from mlgym_core.runner import Run, RunPlan
 
     host = host_of(context)
+    # What is not said is left to the agents, which may bring limits of their own.
+    explicit = {name for name in options if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
     tasks = list(options.pop("tasks"))
     for suite in options.pop("suites"):
         tasks += host.suites.spec(suite).tasks
@@ -144,12 +147,10 @@ def run_command(
         raise UsageError("Name at least one task or a --suite. `mlgym tasks` lists what is installed.")
     options["agent_options"] = _pairs("-A", options["agent_options"])
     options["model_options"] = _pairs("-M", options["model_options"])
-    tools = options.pop("tools")
-    plan = RunPlan(
-        tasks=tuple(dict.fromkeys(tasks)),
-        tools=None if tools is None else tuple(tool.strip() for tool in tools.split(",") if tool.strip()),
-        **options,
-    )
+    if options["tools"] is not None:
+        options["tools"] = tuple(tool.strip() for tool in options["tools"].split(",") if tool.strip())
+    options = {name: value for name, value in options.items() if name in explicit}
+    plan = RunPlan(tasks=tuple(dict.fromkeys(tasks)), **options)
     folder = runs_dir.resolve() / check_run_id(run_id or new_run_id("run"))
     if show_prompt:
         _show_prompts(Run(host, folder, plan), as_json=as_json)
