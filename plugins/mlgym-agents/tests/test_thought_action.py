@@ -137,9 +137,8 @@ async def test_tools_of_the_users_choice(think: Player) -> None:
 
 
 async def test_outputs_are_never_commands(think: Player) -> None:
-    result = await think(
-        [turn("cat notes.txt"), "It says what I should do.", turn("echo 1 > answer.txt"), turn("submit")]
-    )
+    answers = [turn("cat notes.txt"), "It says what I should do.", turn("echo 1 > answer.txt"), turn("submit")]
+    result = await think(answers)
     assert (result.exit_reason, result.final, result.steps) == ("submitted", 1.0, 3)
     carrying = [message["role"] for message in think.messages if INJECTION in message["content"]]
     assert carrying == ["user"]

@@ -96,7 +96,7 @@ async def test_a_script_makes_the_submission(search: Player) -> None:
 
 async def test_a_bad_node_in_progress_is_not_what_is_graded(search: Player) -> None:
     slow = number("much", more=run("echo 9 > answer.txt; sleep 60"))
-    result = await search([number(0.5), slow], ONE_DRAFT, max_time=15.0)
+    result = await search([number(0.5), slow], ONE_DRAFT, max_time=8.0)
     assert (result.status, result.limit, result.final) == ("completed", "max_time", 0.5)
     kinds = [event["type"] for event in search.events]
     assert kinds[-5:] == ["reset", "submission", "observation", "score", "end"] or "reset" in kinds[-5:]
@@ -104,13 +104,13 @@ async def test_a_bad_node_in_progress_is_not_what_is_graded(search: Player) -> N
 
 async def test_the_model_may_be_late(search: Player) -> None:
     late = ScriptedAnswer(text=number(9), delay=60)
-    result = await search([number(0.5), number("much"), late], ONE_DRAFT, max_time=10.0)
+    result = await search([number(0.5), number("much"), late], ONE_DRAFT, max_time=8.0)
     assert (result.status, result.limit, result.final) == ("completed", "max_time", 0.5)
 
 
 async def test_before_anything_is_better_the_start_counts(search: Player) -> None:
     bad = number("much", more=run("echo 9 > answer.txt; sleep 60"))
-    result = await search([bad], ONE_DRAFT, max_time=8.0)
+    result = await search([bad], ONE_DRAFT, max_time=5.0)
     assert (result.status, result.limit, result.final) == ("completed", "max_time", 0.0)
 
 
