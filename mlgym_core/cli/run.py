@@ -122,6 +122,8 @@ def run_command(
 ) -> None:
     """Let agents play tasks, and grade what they submit.
 
+    Agents may bring limits and tools of their own, which hold unless they are named here: see `mlgym info AGENT`.
+
     Every task is played by every agent, --repeat times. The run is recorded in RUNS_DIR/RUN_ID as it goes on; if it is
     interrupted, `mlgym resume` finishes it.
 

@@ -80,4 +80,4 @@ def test_what_agents_bring_along_is_checked() -> None:
         ({"tools": "bash"}, "`tools`"),
     ):
         with pytest.raises(UsageError, match=says):
-            AgentSpec("mine", "agents:Mine", "Mine", **options)  # type: ignore[arg-type]
+            AgentSpec("mine", "agents:Mine", "Mine", **options)
