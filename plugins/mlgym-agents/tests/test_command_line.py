@@ -7,9 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +42,13 @@ class CommandLine:
         (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: small\nVersion: 1.0\n")
         (metadata / "entry_points.txt").write_text("[mlgym]\nsmall = small_plugin\n")
         (folder / "site" / "small_plugin.py").write_text(PLUGIN)
-        self._environment = {
+        self.environment = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith("MLGYM_") and not name.endswith(("_API_KEY", "_BASE_URL"))
         }
         paths = [str(folder / "site"), str(SUPPORT)]
-        self._environment |= {"PYTHONPATH": os.pathsep.join(paths), "MLGYM_CACHE_DIR": str(cache), "MY_KEY": CANARY}
+        self.environment |= {"PYTHONPATH": os.pathsep.join(paths), "MLGYM_CACHE_DIR": str(cache), "MY_KEY": CANARY}
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start `mlgym` and return at once."""
@@ -57,7 +56,7 @@ class CommandLine:
         return subprocess.Popen(
             with_interrupts(command),
             cwd=self.folder,
-            env=self._environment,
+            env=self.environment,
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -76,13 +75,23 @@ def mlgym(tmp_path: Path, cache: Path) -> CommandLine:
     return CommandLine(tmp_path, cache)
 
 
-def arguments(server: ScriptedModelServer, agent: str) -> list[str]:
+AGENTS = ("react", "thought-action", "tree-search")
+
+
+def arguments(server: ScriptedModelServer, *agents: str) -> list[str]:
     model = ["--model", "openai/scripted", "-M", f"base_url={server.url}", "-M", "api_key_variable=MY_KEY"]
-    return ["run", "small/number", "--agent", agent, *model, "--json"]
+    return ["run", "small/number", *(part for agent in agents for part in ("--agent", agent)), *model, "--json"]
+
+
+def agent_of(body: Mapping[str, Any]) -> str:
+    """Return which agent a request is of."""
+    if "tools" in body:
+        return "react"
+    return "tree-search" if "FILE:" in body["messages"][0]["content"] else "thought-action"
 
 
 def command(agent: str, text: str) -> ScriptedAnswer:
-    """Return an answer that has the agent run a command, and makes a valid submission."""
+    """Return an answer that has the agent run a command; that of a tree search also makes a submission."""
     if agent == "react":
         return ScriptedAnswer(tools=[("bash", {"command": text})])
     if agent == "thought-action":
@@ -93,105 +102,110 @@ def command(agent: str, text: str) -> ScriptedAnswer:
 def submission(agent: str) -> ScriptedAnswer:
     if agent == "react":
         return ScriptedAnswer(tools=[("submit", {})])
-    # What is no solution ends a tree search.
+    # What is no solution, however often it is asked for, ends a tree search.
     return ScriptedAnswer(text="Done.\n```\nsubmit\n```")
 
 
-AGENTS = ("react", "thought-action", "tree-search")
+class Script:
+    """Answers to each agent in turn: commands, and then the submission.
 
+    Args:
+        commands: The commands.
+        stalls: Whether the second answer never comes (`model`), or is a command that does not end (`command`).
 
-@pytest.mark.parametrize("agent", AGENTS)
-def test_the_prompt_is_shown_in_both_forms(mlgym: CommandLine, agent: str) -> None:
-    with ScriptedModelServer([submission(agent)] * 9) as server:
-        code, shown, error = mlgym(*arguments(server, agent), "--show-prompt")
-        assert code == 0, error
-        assert not server.requests
-        _, text, _ = mlgym(
-            *(argument for argument in arguments(server, agent) if argument != "--json"), "--show-prompt"
-        )
-        assert mlgym(*arguments(server, agent))[0] == 0
-    document = json.loads(shown)
-    sent = server.requests[0].body
-    assert sent["messages"] == document["messages"]
-    assert [tool["function"] for tool in sent.get("tools", ())] == document["tools"]
-    for message in sent["messages"]:
-        assert f"--- {message['role']}\n{message['content']}\n" in text
-    assert ("--- tool bash" in text) == (agent == "react")
+    Attributes:
+        first: The first request of each agent.
+        stalled: The agents that have come to a halt.
+    """
 
-
-@pytest.mark.slow
-@pytest.mark.parametrize("agent", AGENTS)
-def test_there_is_no_key_to_reveal(mlgym: CommandLine, agent: str) -> None:
-    answers = [command(agent, SPY), command(agent, "echo $MY_KEY $OPENAI_API_KEY"), *[submission(agent)] * 5]
-    with ScriptedModelServer(answers, key=CANARY) as server:
-        code, output, error = mlgym(*arguments(server, agent), "--run-id", "r")
-    assert code == 0, error
-    result = json.loads(output.splitlines()[0])
-    # What is asked for in a file is done by nobody.
-    assert result["final"] == (0.5 if agent == "tree-search" else 0.0)
-    assert CANARY not in output + error
-    assert CANARY not in json.dumps([request.body for request in server.requests])
-    for path in mlgym.folder.rglob("*"):
-        assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
-
-
-class Stalling:
-    """Answers that come to a halt in one phase of an episode, until `go_on`."""
-
-    def __init__(self, agent: str, phase: str) -> None:
-        self.reached = threading.Event()
-        self.go_on = False
-        self._agent = agent
-        self._phase = phase
-        self._count = 0
+    def __init__(self, *commands: str, stalls: str | None = None) -> None:
+        self.first: dict[str, Mapping[str, Any]] = {}
+        self.stalled: set[str] = set()
+        self.stalls = stalls
+        self._commands = commands
+        self._counts = dict.fromkeys(AGENTS, 0)
 
     def __call__(self, body: Mapping[str, Any]) -> ScriptedAnswer:
-        if len(body["messages"]) == 2 and "A plan." not in json.dumps(body):
-            self._count = 0
-        self._count += 1
-        if self._count == 1:
-            return command(self._agent, "echo 0.5 > answer.txt")
-        if self._count == 2 and not self.go_on:
-            self.reached.set()
-            if self._phase == "model":
-                return ScriptedAnswer(text="Late.", delay=60)
-            return command(self._agent, "sleep 600")
-        return submission(self._agent)
+        agent = agent_of(body)
+        self.first.setdefault(agent, body)
+        count = self._counts[agent]
+        self._counts[agent] += 1
+        if count == 1 and self.stalls is not None:
+            self.stalled.add(agent)
+            return ScriptedAnswer(text="Late.", delay=60) if self.stalls == "model" else command(agent, "sleep 600")
+        return command(agent, self._commands[count]) if count < len(self._commands) else submission(agent)
+
+    def begin_anew(self) -> None:
+        """Answer as from the beginning, and come to no halt."""
+        self.stalls = None
+        self._counts = dict.fromkeys(AGENTS, 0)
 
 
-def stopped(process: subprocess.Popen[str], how: signal.Signals) -> Iterator[str]:
-    process.send_signal(how)
-    yield from process.communicate(timeout=100)
+def test_the_prompt_is_shown_in_both_forms(mlgym: CommandLine) -> None:
+    script = Script()
+    with ScriptedModelServer(script) as server:
+        code, shown, error = mlgym(*arguments(server, *AGENTS), "--show-prompt")
+        assert code == 0, error
+        assert not server.requests
+        _, text, _ = mlgym(*arguments(server, *AGENTS)[:-1], "--show-prompt")
+        assert mlgym(*arguments(server, *AGENTS), "--parallel", "3")[0] == 0
+    documents = {document["agent"]: document for document in map(json.loads, shown.splitlines())}
+    assert set(documents) == set(script.first) == set(AGENTS)
+    for agent, sent in script.first.items():
+        assert sent["messages"] == documents[agent]["messages"]
+        assert [tool["function"] for tool in sent.get("tools", ())] == documents[agent]["tools"]
+        [part] = [part for part in text.split("=== ") if part.startswith(f"small/number, {agent}\n")]
+        for message in sent["messages"]:
+            assert f"--- {message['role']}\n{message['content']}\n" in part
+        assert ("--- tool bash" in part) == (agent == "react")
+
+
+def test_there_is_no_key_to_reveal(mlgym: CommandLine) -> None:
+    script = Script(SPY, "echo $MY_KEY $OPENAI_API_KEY")
+    with ScriptedModelServer(script, key=CANARY) as server:
+        code, output, error = mlgym(*arguments(server, *AGENTS), "--run-id", "r", "--parallel", "3")
+    assert code == 0, error
+    for result in map(json.loads, output.splitlines()[:-1]):
+        # What is asked for in a file is done by nobody.
+        assert result["final"] == (0.5 if result["agent"] == "tree-search" else 0.0)
+        assert result["exit_reason"] == "submitted"
+    assert CANARY not in output + error
+    sent = json.dumps([request.body for request in server.requests])
+    assert "PATH=" in sent
+    assert CANARY not in sent
+    for path in mlgym.folder.rglob("*"):
+        assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 @pytest.mark.parametrize("phase", ["model", "command"])
-@pytest.mark.parametrize("agent", AGENTS)
-def test_a_run_that_was_ended_is_resumed(mlgym: CommandLine, agent: str, phase: str, how: signal.Signals) -> None:
-    script = Stalling(agent, phase)
+def test_a_run_that_was_ended_is_resumed(mlgym: CommandLine, phase: str, how: signal.Signals) -> None:
+    script = Script("echo 0.5 > answer.txt", stalls=phase)
+    folder = mlgym.folder / "runs" / "r"
+
+    def commands_that_do_not_end() -> int:
+        lines = [line for path in folder.glob("episodes/*/trajectory.jsonl") for line in path.read_text().splitlines()]
+        return sum('"type": "action"' in line and "sleep 600" in line for line in lines)
+
     with ScriptedModelServer(script) as server:
-        process = mlgym.start(*arguments(server, agent), "--run-id", "r")
-        assert script.reached.wait(120)
-        if phase == "command":
-            # Until the command has begun: its action is recorded before.
-            [path] = (mlgym.folder / "runs" / "r").glob("episodes/*/trajectory.jsonl")
-            while "sleep 600" not in "".join(
-                line for line in path.read_text().splitlines() if '"type": "action"' in line
-            ):
-                assert process.poll() is None
-                time.sleep(0.05)
-        *_, error = stopped(process, how)
+        process = mlgym.start(*arguments(server, *AGENTS), "--run-id", "r", "--parallel", "3")
+        while len(script.stalled) < 3 or (phase == "command" and commands_that_do_not_end() < 3):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        process.send_signal(how)
+        _, error = process.communicate(timeout=100)
         assert process.returncode == (130 if how == signal.SIGINT else -signal.SIGKILL), error
-        plan = json.loads((mlgym.folder / "runs" / "r" / "run.json").read_text())["plan"]
-        script.go_on = True
+        plan = json.loads((folder / "run.json").read_text())["plan"]
+        script.begin_anew()
         code, output, error = mlgym("resume", "r", "--json")
     assert code == 0, error
-    result = json.loads(output.splitlines()[0])
-    assert (result["status"], result["exit_reason"], result["final"]) == ("completed", "submitted", 0.5)
-    assert json.loads((mlgym.folder / "runs" / "r" / "run.json").read_text())["plan"] == plan
-    [episode] = (mlgym.folder / "runs" / "r" / "episodes").iterdir()
-    assert (episode / "attempts" / "1" / "trajectory.jsonl").exists()
+    results = [json.loads(line) for line in output.splitlines()[:-1]]
+    assert {result["agent"] for result in results} == set(AGENTS)
+    for result in results:
+        assert (result["status"], result["exit_reason"], result["final"]) == ("completed", "submitted", 0.5)
+        assert Path(result["dir"], "attempts", "1", "trajectory.jsonl").exists()
+    assert json.loads((folder / "run.json").read_text())["plan"] == plan
 
 
 def test_info_tells_the_options(mlgym: CommandLine) -> None:
@@ -219,8 +233,7 @@ def test_options_that_are_none(mlgym: CommandLine) -> None:
 
 def test_the_tools_are_not_installed(mlgym: CommandLine) -> None:
     with ScriptedModelServer() as server:
-        os_environment = mlgym._environment
-        os_environment["MLGYM_DISABLE"] = "tools"
+        mlgym.environment["MLGYM_DISABLE"] = "tools"
         code, _, error = mlgym(*arguments(server, "thought-action"))
     assert code == 2
     assert "pip install mlgym-tools" in error
