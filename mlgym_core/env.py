@@ -285,6 +285,19 @@ class AsyncEnv(ToolContext):
         self._record_beginning(episode, observation, snapshot)
         return observation
 
+    def fall_back_on(self, snapshot: Snapshot | None) -> None:
+        """Say what is graded if the episode ends otherwise than by `submit`: at a limit, say, or when its agent stops.
+
+        Without it, that is what lies in the workspace at that moment. The last call counts; forks do not inherit it.
+
+        Args:
+            snapshot: A snapshot of this episode, or None for the workspace again.
+
+        Raises:
+            EpisodeOver: if no episode is going on.
+        """
+        self._current().fallback = snapshot
+
     async def _begin(self, episode_id: str | None, ledger: RewardLedger, origin: Snapshot | None = None) -> Episode:
         self.result = None
         episode_id = episode_id or f"{slug(self._prepared.spec.id)}-{secrets.token_hex(5)}"
@@ -573,6 +586,9 @@ class AsyncEnv(ToolContext):
         return ("max_steps", "max_steps") if episode.steps >= self.limits.max_steps else (None, None)
 
     async def _grade_final(self, episode: Episode, reason: ExitReason) -> Score:
+        if reason != "submitted" and episode.fallback is not None:
+            await episode.workplace.restore(episode.fallback._workplace)
+            self._record_beginning(episode, episode.fallback.observation, episode.fallback)
         await episode.workplace.end_processes()
         return await self._grade(episode, "test", exit_reason=reason)
 

@@ -151,6 +151,7 @@ class Episode:
     step_reward: float = 0.0
     submitted: bool = False
     observation: Observation | None = None
+    fallback: Snapshot | None = None
 
 
 def invalid_score(prepared: PreparedTask, split: Split, protocol: Protocol, reason: str) -> Score:

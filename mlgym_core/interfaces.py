@@ -574,7 +574,12 @@ class Agent(abc.ABC):
     """Something that plays episodes.
 
     The typed keyword parameters of its `__init__` are its options (`-A key=value`). One instance plays one episode.
+
+    Class attributes:
+        sends_tools: Whether its model is sent the schemas of the tools, for `mlgym run --show-prompt`.
     """
+
+    sends_tools: ClassVar[bool] = True
 
     @abc.abstractmethod
     def run(self, env: AsyncEnv) -> Awaitable[None] | None:
@@ -585,8 +590,10 @@ class Agent(abc.ABC):
         is in the workspace is graded.
         """
 
-    def opening(self, env: AsyncEnv) -> Sequence[Message]:
+    def opening(self, env: AsyncEnv) -> Sequence[Message] | Awaitable[Sequence[Message]]:
         """Return the messages that a language model sees first, for `mlgym run --show-prompt`; none unless it has one.
+
+        It may be asynchronous, and look around in the environment.
 
         Args:
             env: The environment, which has been reset.

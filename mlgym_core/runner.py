@@ -24,20 +24,20 @@ from mlgym_core.accounts import used_before
 from mlgym_core.budgets import LONG_ANSWER, Budget
 from mlgym_core.env import AsyncEnv
 from mlgym_core.episode import EpisodeIdentity
-from mlgym_core.errors import BudgetExhausted, InfrastructureError, UsageError
+from mlgym_core.errors import BudgetExhausted, InfrastructureError, UnknownNameError, UsageError
 from mlgym_core.face import Env
 from mlgym_core.host import Host
 from mlgym_core.ids import slug
 from mlgym_core.interfaces import Agent, EpisodeEvent, Executor, Message, Model, ToolSchema
 from mlgym_core.journal import Observer
-from mlgym_core.limits import RunLimits
+from mlgym_core.limits import Limits, RunLimits
 from mlgym_core.making import EnvOptions, make_env
 from mlgym_core.models import make_model, secret_options
 from mlgym_core.preparation import prepare_task
 from mlgym_core.records import episode_folder, read_json, write_json
 from mlgym_core.sandbox.selection import choose_sandbox, needs_of
-from mlgym_core.signatures import checked_arguments, options_model
-from mlgym_core.toolbox import load_tools, secret_tool_options
+from mlgym_core.signatures import checked_arguments, did_you_mean, options_model
+from mlgym_core.toolbox import load_tools, offered_tools, secret_tool_options
 from mlgym_core.types import EpisodeResult, Frozen, Protocol, RewardScheme
 
 RUN_SCHEMA = "mlgym.run/1"
@@ -55,6 +55,8 @@ class RunPlan(Frozen):
         max_run_cost: US dollars of model calls of all episodes together; likewise `max_run_tokens`, and
             `max_run_time` in seconds.
         attempts: How often an episode is tried when the infrastructure fails.
+        limits_of_agents: Limits that hold for an agent instead of the run's, by the agent's id; likewise
+            `tools_of_agents`. They are those of the agents' specs, unless the plan says something itself.
     """
 
     tasks: tuple[str, ...]
@@ -84,6 +86,8 @@ class RunPlan(Frozen):
     max_validations: int | None = 20
     action_timeout: float = 1800.0
     attempts: int = Field(default=2, ge=1)
+    limits_of_agents: dict[str, dict[str, int | float | None]] = Field(default_factory=dict)
+    tools_of_agents: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class EpisodePlan(Frozen):
@@ -127,6 +131,21 @@ def planned_episodes(plan: RunPlan) -> list[EpisodePlan]:
     return episodes
 
 
+def _with_agents_own(host: Host, plan: RunPlan) -> RunPlan:
+    """Return the plan with what its agents bring along where it says nothing itself: a recorded plan says all."""
+    limits: dict[str, dict[str, int | float | None]] = {}
+    tools: dict[str, tuple[str, ...]] = {}
+    for agent in plan.agents:
+        spec = host.agents.spec(agent)
+        own = {name: value for name, value in spec.limits.items() if name not in plan.model_fields_set}
+        if own:
+            limits[agent] = own
+        if spec.tools is not None and "tools" not in plan.model_fields_set:
+            tools[agent] = spec.tools
+    own_fields = {"limits_of_agents": limits, "tools_of_agents": tools}
+    return plan.model_copy(update={name: own for name, own in own_fields.items() if name not in plan.model_fields_set})
+
+
 class Run:
     """A run and its folder. Make it with `start` or `reopen`.
 
@@ -139,7 +158,7 @@ class Run:
     def __init__(self, host: Host, folder: Path, plan: RunPlan) -> None:
         self._host = host
         self.folder = folder
-        self.plan = plan
+        self.plan = plan = _with_agents_own(host, plan)
         self._secrets: dict[str, str] = {}
         self._tool_secrets: dict[str, str] = {}
         self._model: Model | None = None
@@ -165,7 +184,7 @@ class Run:
             "schema": RUN_SCHEMA,
             "run_id": folder.name,
             "started_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "plan": plan.model_dump(mode="json"),
+            "plan": run.plan.model_dump(mode="json"),
             "versions": {
                 "mlgym-core": __version__,
                 "python": platform.python_version(),
@@ -233,22 +252,55 @@ class Run:
                 raise UsageError(f"Agent {agent!r} needs a language model: name one with --model.")
             known |= set(self._options_model(agent).model_fields)
             self._make_agent(agent)
+            self._check_own(agent)
         if unknown := set(plan.agent_options) - known:
+            meant = did_you_mean(sorted(unknown), known)
             raise UsageError(
-                f"No agent of this run has an option {', '.join(sorted(unknown))}. "
+                f"No agent of this run has an option {', '.join(sorted(unknown))}. {meant and f'{meant} '}"
                 f"Known: {', '.join(sorted(known)) or 'none'}."
             )
         if missing := set(_secret_names(plan.tool_options)) - set(self._tool_secrets):
             option = min(missing)
             raise UsageError(f"The option {option} of a tool is secret and was not recorded: give -T {option}=….")
-        load_tools(self._host, plan.tools, options=self._tool_options(), grants=plan.grants)
+        offered = [tool for agent in plan.agents for tool in self._tools_of(agent)]
+        load_tools(self._host, offered, options=plan.tool_options | self._tool_secrets, grants=plan.grants)
         self._host.executors.spec(plan.executor)
         self._check_model()
         for task in plan.tasks:
             choose_sandbox(self._host, plan.sandbox, needs_of(self._host.tasks.spec(task)))
 
-    def _tool_options(self) -> dict[str, str]:
-        return self.plan.tool_options | self._tool_secrets
+    def _tools_of(self, agent: str) -> list[str]:
+        """Return the ids of the tools that an agent is offered."""
+        named = self.plan.tools_of_agents.get(agent, self.plan.tools)
+        return offered_tools(self._host, named, self.plan.grants)
+
+    def _tool_options_of(self, agent: str) -> dict[str, str]:
+        """Return the options of those tools."""
+        offered = self._tools_of(agent)
+        options = self.plan.tool_options | self._tool_secrets
+        return {option: value for option, value in options.items() if option.partition(".")[0] in offered}
+
+    def _check_own(self, agent: str) -> None:
+        """Check the limits and the tools that an agent brings along."""
+        Limits(**cast(Any, self._limits_of(agent)))
+        spec = self._host.agents.spec(agent)
+        for tool in self.plan.tools_of_agents.get(agent, ()):
+            try:
+                self._host.tools.spec(tool)
+            except UnknownNameError:
+                remedy = (
+                    "a package that provides it" if spec.tools_from is None else f"it: pip install {spec.tools_from}"
+                )
+                raise UsageError(
+                    f"Agent {agent!r} uses the tool {tool!r}, which is not installed. Install {remedy}; or name the "
+                    "tools that it is to use with --tools."
+                ) from None
+
+    def _limits_of(self, agent: str) -> dict[str, int | float | None]:
+        """Return the limits of an agent's episodes by name."""
+        return {name: getattr(self.plan, name) for name in Limits.__annotations__} | self.plan.limits_of_agents.get(
+            agent, {}
+        )
 
     def _check_model(self) -> None:
         plan = self.plan
@@ -264,7 +316,8 @@ class Run:
         if all(self.finished(episode) is not None for episode in self.episodes):
             return
         self._model.check()
-        limits_cost = plan.max_cost is not None or plan.max_run_cost is not None
+        costs = [plan.max_run_cost, *(self._limits_of(agent)["max_cost"] for agent in plan.agents)]
+        limits_cost = any(cost is not None for cost in costs)
         if limits_cost and self._model.price_usd(1000, 1000) is None:
             _to_standard_error(
                 f"The price of {plan.model} is unknown: limits on cost count only what the provider says of it."
@@ -369,8 +422,9 @@ class Run:
     ) -> AsyncEnv:
         plan = self.plan
         names = set(EnvOptions.__annotations__) - {"runs_dir", "model", "model_options"}
-        options: dict[str, Any] = {name: getattr(plan, name) for name in names}
-        options["tool_options"] = self._tool_options()
+        options: dict[str, Any] = {name: getattr(plan, name) for name in names} | self._limits_of(episode.agent)
+        options["tools"] = self._tools_of(episode.agent)
+        options["tool_options"] = self._tool_options_of(episode.agent)
         return await make_env(
             episode.task,
             host=self._host,
@@ -399,7 +453,10 @@ class Run:
                 await asyncio.to_thread(prepare_task, self._host, episode.task, self.plan.variant, _to_standard_error)
                 async with await self._environment(episode, None) as env:
                     await env.reset()
-                    yield episode, self._make_agent(episode.agent).opening(env), env.tools
+                    agent = self._make_agent(episode.agent)
+                    opening = agent.opening(env)
+                    messages = await opening if inspect.isawaitable(opening) else opening
+                    yield episode, messages, env.tools if agent.sends_tools else []
 
     async def _play_agent(self, episode: EpisodePlan, env: AsyncEnv) -> None:
         agent = self._make_agent(episode.agent)

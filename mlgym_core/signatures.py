@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, create_model
@@ -53,6 +53,13 @@ def secret_fields(model: type[BaseModel]) -> frozenset[str]:
     )
 
 
+def did_you_mean(unknown: Iterable[str], known: Iterable[str]) -> str:
+    """Return a question that names the known names which look like the unknown ones; empty if none does."""
+    candidates = list(known)
+    found = [miss for name in unknown for miss in near_misses(name, candidates)[:1]]
+    return f"Did you mean {' and '.join(repr(name) for name in dict.fromkeys(found))}?" if found else ""
+
+
 def checked_arguments(model: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments as the parameters' types.
 
@@ -62,17 +69,11 @@ def checked_arguments(model: type[BaseModel], arguments: Mapping[str, Any]) -> d
     try:
         checked = model(**arguments)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in problem['loc']) or 'arguments'}: {problem['msg']}"
-            for problem in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
+        problems = []
+        for problem in error.errors(include_url=False, include_context=False, include_input=False):
+            name = ".".join(str(part) for part in problem["loc"])
+            meant = did_you_mean([name], model.model_fields) if problem["type"] == "extra_forbidden" else ""
+            problems.append(f"{name or 'arguments'}: {problem['msg']}{meant and f'. {meant}'}")
         known = ", ".join(model.model_fields) or "none"
-        close = dict.fromkeys(
-            name
-            for problem in error.errors(include_url=False, include_context=False, include_input=False)
-            if problem["type"] == "extra_forbidden"
-            for name in near_misses(str(problem["loc"][0]), model.model_fields)
-        )
-        hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise ValueError(f"{'; '.join(problems)} (known: {known}{hint})") from None
+        raise ValueError(f"{'; '.join(problems)} (known: {known})") from None
     return {name: getattr(checked, name) for name in model.model_fields}

@@ -65,6 +65,13 @@ class BoundTool:
         return await self._run(context, **checked)
 
 
+def offered_tools(host: Host, names: Sequence[str] | None, grants: Sequence[str] = ()) -> list[str]:
+    """Return the ids of the tools on offer: those named, or all default tools that need no further grant if None."""
+    if names is None:
+        return [spec.id for spec in host.tools if spec.default and (spec.grant is None or spec.grant in grants)]
+    return list(dict.fromkeys(names))
+
+
 def load_tools(
     host: Host,
     names: Sequence[str] | None,
@@ -82,9 +89,7 @@ def load_tools(
         UsageError: if there is no such tool, option or grant, a value does not fit, or a grant is missing.
     """
     _check_grants(host, grants)
-    if names is None:
-        names = [spec.id for spec in host.tools if spec.default and (spec.grant is None or spec.grant in grants)]
-    specs = {name: host.tools.spec(name) for name in names}
+    specs = {name: host.tools.spec(name) for name in offered_tools(host, names, grants)}
     for spec in specs.values():
         if spec.grant is not None and spec.grant not in grants:
             raise UsageError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from mlgym_core.errors import UsageError
 
@@ -125,6 +126,8 @@ def run_command(
 ) -> None:
     """Let agents play tasks, and grade what they submit.
 
+    Agents may bring limits and tools of their own, which hold unless they are named here: see `mlgym info AGENT`.
+
     Every task is played by every agent, --repeat times. The run is recorded in RUNS_DIR/RUN_ID as it goes on; if it is
     interrupted, `mlgym resume` finishes it.
 
@@ -142,6 +145,8 @@ def run_command(
     from mlgym_core.runner import Run, RunPlan
 
     host = host_of(context)
+    # What is not said is left to the agents, which may bring limits of their own.
+    explicit = {name for name in options if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
     tasks = list(options.pop("tasks"))
     for suite in options.pop("suites"):
         tasks += host.suites.spec(suite).tasks
@@ -151,12 +156,10 @@ def run_command(
     options["model_options"] = _pairs("-M", options["model_options"])
     options["tool_options"] = _pairs("-T", options["tool_options"], "TOOL.KEY=VALUE")
     options["grants"] = tuple(dict.fromkeys(options["grants"]))
-    tools = options.pop("tools")
-    plan = RunPlan(
-        tasks=tuple(dict.fromkeys(tasks)),
-        tools=None if tools is None else tuple(tool.strip() for tool in tools.split(",") if tool.strip()),
-        **options,
-    )
+    if options["tools"] is not None:
+        options["tools"] = tuple(tool.strip() for tool in options["tools"].split(",") if tool.strip())
+    options = {name: value for name, value in options.items() if name in explicit}
+    plan = RunPlan(tasks=tuple(dict.fromkeys(tasks)), **options)
     folder = runs_dir.resolve() / check_run_id(run_id or new_run_id("run"))
     if show_prompt:
         _show_prompts(Run(host, folder, plan), as_json=as_json)

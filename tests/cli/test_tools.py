@@ -178,8 +178,8 @@ def test_episodes_of_a_run_share_notes_also_when_it_is_resumed(mlgym: CommandLin
 def test_information_about_a_tool(mlgym: CommandLine) -> None:
     shown = mlgym("info", "greet-all").stdout
     for text in (
-        "argument        name: str (required)",
-        "-T greet-all.times: int = 1",
+        "name  (str; required)",
+        "-T greet-all.times  (int; default: 1)",
         "Greet somebody.",
         "examples 1.0",
     ):
@@ -189,5 +189,6 @@ def test_information_about_a_tool(mlgym: CommandLine) -> None:
     assert facts["id"] == "greet-all"
     assert facts["grant"] is None
     assert [option["name"] for option in facts["options"]] == ["greeting", "times", "big_key"]
-    assert facts["arguments"] == [{"name": "name", "type": "str", "required": True, "default": None}]
+    [argument] = facts["arguments"]
+    assert (argument["name"], argument["type"], argument["required"]) == ("name", "str", True)
     assert mlgym("info", "greet-al").returncode == 2
