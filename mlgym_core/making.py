@@ -13,7 +13,7 @@ from mlgym_core.env import AsyncEnv
 from mlgym_core.episode import EpisodeIdentity
 from mlgym_core.errors import UsageError
 from mlgym_core.host import Host, default_host
-from mlgym_core.interfaces import Model
+from mlgym_core.interfaces import Model, Mount
 from mlgym_core.journal import Observer
 from mlgym_core.limits import Limits
 from mlgym_core.metering import Budget
@@ -77,6 +77,7 @@ async def make_env(
     identity: EpisodeIdentity | None = None,
     observers: Sequence[Observer] = (),
     run_budget: Budget | None = None,
+    mounts: Sequence[Mount] = (),
     **options: Unpack[EnvOptions],
 ) -> AsyncEnv:
     """Return an environment. `make` and `make_async` are the public ways to call this; the runner calls it, too.
@@ -86,6 +87,7 @@ async def make_env(
         identity: Who plays.
         observers: Told of every event, besides the plugins that observe.
         run_budget: What model calls are paid from besides the episode's own budget.
+        mounts: What sandboxes show besides, read-only.
     """
     unknown = set(options) - set(EnvOptions.__annotations__)
     if unknown:
@@ -130,6 +132,7 @@ async def make_env(
         model=model,
         run_budget=run_budget,
         owns_model=owns_model,
+        mounts=mounts,
     )
 
 

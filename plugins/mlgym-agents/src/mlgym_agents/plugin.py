@@ -18,3 +18,8 @@ def mlgym_agents() -> Iterator[AgentSpec]:
         "Lets a model think and call tools in turn",
         needs_model=True,
     )
+    yield AgentSpec(
+        "exec",
+        "mlgym_agents.exec.agent:ExecAgent",
+        "Runs any command-line agent in the sandbox (-A command=…), and gives it the model",
+    )
