@@ -52,7 +52,7 @@ async def listen_inside(sandbox: Sandbox) -> Listener:
         SandboxError: if there is none to be had.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-    with ours, theirs, theirs.makefile("rwb") as stdin:
+    with ours, os.fdopen(theirs.detach(), "rb") as stdin:
         command = [*sandbox.python, "-I", "-S", "-c", _PROGRAM]
         done = await run_process(sandbox, command, content=stdin, output_limit=4096, seconds=_SECONDS)
         descriptors = _received(ours)

@@ -28,7 +28,7 @@ class ExecAgent(Agent):
     Args:
         command: The command, for bash. `$MLGYM_TASK` is the text of the task, `$MLGYM_TASK_FILE` a file with it,
             `$MLGYM_MODEL` the model's name; `OPENAI_BASE_URL` and `OPENAI_API_KEY` are set.
-        requirements: Python packages that the command needs, as requirement strings separated by white space or commas.
+        requirements: Python packages that the command needs, as requirement strings separated by white space.
         timeout: Seconds after which the command is ended. Unless given, what the episode has left of its time, or the
             action timeout where its time is not limited.
         prompt: Path of a Jinja template for the text of the task instead of the package's `exec_task.md.jinja`.
@@ -44,7 +44,7 @@ class ExecAgent(Agent):
         if timeout is not None and not (math.isfinite(timeout) and timeout > 0):
             raise UsageError(f"timeout is {timeout}: it must be a positive number of seconds.")
         self._command = command
-        self._requirements = requirements.replace(",", " ").split()
+        self._requirements = requirements.split()
         self._timeout = timeout
         if prompt is None:
             self._prompt = prompting.packaged("exec_task")

@@ -27,6 +27,8 @@ from mlgym_core import (
 _CALLS_AT_A_TIME = 8
 _REFUSAL_SECONDS = 0.05
 """Pause before each answer that refuses something, so that a program cannot keep us busy with nonsense."""
+_FAREWELL_SECONDS = 1.0
+"""In which a program may read why the episode ends, and write it to its log."""
 _MOST_REFUSALS = 1000
 """After which a program is ended that has not learnt from them."""
 _PROBE = ({"role": "user", "content": "Answer with the word OK and nothing else."},)
@@ -105,8 +107,8 @@ class Endpoint:
         if not self._is_over:
             self._is_over = True
             self.failure = failure
-            # The answer goes out first: it says why.
-            asyncio.get_running_loop().call_later(_REFUSAL_SECONDS, self._end_command)
+            # The answer goes out first, since it says why.
+            asyncio.get_running_loop().call_later(_FAREWELL_SECONDS, self._end_command)
 
     def _end_command(self) -> None:
         if not self._env.is_over:
@@ -147,8 +149,10 @@ class Endpoint:
         if action not in self._tools:
             return _plain(409, f"This episode has no tool {action!r}.")
         if action == "submit":
+            self._is_over = True
             result = await self._env.submit()
-            self._end(None)
+            # At once: what comes after a submission is no part of it.
+            self._end_command()
             return _plain(200, result.text)
         if self._env.validations_left != 0:
             self._env.count_step()

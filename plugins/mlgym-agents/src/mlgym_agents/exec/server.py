@@ -173,7 +173,7 @@ class _Conversation:
         if closes:
             await self._linger()
             return False
-        if self._protocol.our_state is not h11.DONE or self._protocol.their_state is not h11.DONE:
+        if set(self._protocol.states.values()) != {h11.DONE}:
             return False
         self._protocol.start_next_cycle()
         return True
