@@ -14,7 +14,7 @@ from mlgym_agents import plugin
 from mlgym_core import EpisodeResult, Host, TaskMetric, TaskSpec, UsageError, hookimpl
 from mlgym_core.runner import Run, RunPlan
 from mlgym_core.testing import ScriptedAnswer, ScriptedModelServer
-from mlgym_core.testing.model_server import Script, context_too_long, error_answer, server_error
+from mlgym_core.testing.model_server import Answer, Script, context_too_long, error_answer, server_error
 from mlgym_model_litellm import plugin as litellm_plugin
 
 SUPPORT = Path(__file__).parent / "support"
@@ -169,7 +169,8 @@ status, text = say("Look.", tools=[tool], stream=True, stream_options={"include_
 lines = [line.removeprefix("data: ") for line in text.splitlines() if line]
 tell([status, lines[-1], [json.loads(line) for line in lines[:-1]]])
 call = {"id": "call_0", "type": "function", "function": {"name": "look", "arguments": '{"at": "it"'}}
-messages = [{"role": "developer", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "Look."}]},
+messages = [{"role": "developer", "content": "Be brief."},
+    {"role": "user", "content": [{"type": "text", "text": "Look."}]},
     {"role": "assistant", "content": "", "tool_calls": [call], "surprise": {"x": 1}},
     {"role": "tool", "tool_call_id": "call_0", "content": "a wall"}]
 tell(ask({"messages": messages, "tools": [tool], "tool_choice": "auto"}))
@@ -225,7 +226,7 @@ found = "".join(open(f"/proc/{pid}/environ", errors="replace").read() for pid in
 print(found.replace(chr(0), chr(10)))
 os.system("grep -rsl sk-cana[r]y / --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr")
 """
-    answers = ["fine", error_answer(400, f"What is {CANARY}?")]
+    answers: list[Answer] = ["fine", error_answer(400, f"What is {CANARY}?")]
     result = await play.python(answers, program, model_options={"api_key_variable": "SCRIPTED_KEY"}, key=CANARY)
     assert (result.status, result.steps) == ("completed", 2)
     assert [status for status, _ in play.answers] == [200, 400]
@@ -298,8 +299,12 @@ async def test_nonsense_is_answered_and_never_asked(play: Player, tmp_path: Path
         name: body if isinstance(body, bytes) else json.dumps(body).encode() for name, body in BAD_REQUESTS.items()
     }
     small = {name: body.decode("latin-1") for name, body in bodies.items() if len(body) < 10_000}
-    large = {"very deep": '"[" * 500_000', "deep objects": '"{\\"messages\\": " + "{\\"a\\":" * 100_000',
-             "many values": '"{\\"messages\\": [" + "0," * 1_500_000 + "0]}"', "too large": '"x" * (17 << 20)'}  # fmt: skip
+    large = {
+        "very deep": "'[' * 500_000",
+        "deep objects": """'{"messages": ' + '{"a":' * 100_000""",
+        "many values": """'{"messages": [' + '0,' * 1_500_000 + '0]}'""",
+        "too large": "'x' * (17 << 20)",
+    }
     assert set(small) | set(large) == set(bodies) | {"too large"}
     program = f"bodies = {small!r}\n" + "".join(f"bodies[{name!r}] = {text}\n" for name, text in large.items())
     program += """
@@ -361,7 +366,7 @@ async def test_a_run_without_money_is_not_the_baselines(play: Player, tmp_path: 
 
 async def test_failures_that_are_the_requests(play: Player) -> None:
     # The last one: the server breaks on what it is sent, but answers the simplest question.
-    answers = [
+    answers: list[Answer] = [
         "fine",
         error_answer(400, "no such thing"),
         error_answer(422, "no"),

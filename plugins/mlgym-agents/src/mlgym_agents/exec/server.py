@@ -1,6 +1,6 @@
 """An HTTP server for hostile clients: few connections, little memory, and nobody is waited for.
 
-HTTP itself is the business of h11, which refuses what is ambiguous (two lengths, a length beside chunks).
+HTTP itself is the business of h11, which refuses what is malformed.
 """
 
 from __future__ import annotations
@@ -184,6 +184,8 @@ class _Conversation:
         if isinstance(head, h11.ConnectionClosed):
             return None
         assert isinstance(head, h11.Request)
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in head.headers}:
+            raise _Unacceptable(400, "A request has a length or comes in chunks, and not both.")
         body = bytearray()
         if self._protocol.they_are_waiting_for_100_continue:
             await self._write(h11.InformationalResponse(status_code=100, headers=[]))
