@@ -7,6 +7,7 @@ as the sandbox has a network of its own.
 
 from __future__ import annotations
 
+import array
 import contextlib
 import os
 import socket
@@ -74,10 +75,15 @@ async def listen_inside(sandbox: Sandbox) -> Listener:
 
 def _received(connection: socket.socket) -> list[int]:
     """Return the descriptors that wait in a connection."""
+    descriptors = array.array("i")
+    # Not `socket.recv_fds`, which does not pass its flags on: it would wait, and processes would inherit them.
     flags = socket.MSG_DONTWAIT | getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-    with contextlib.suppress(OSError):  # nothing came
-        return socket.recv_fds(connection, 1, _MOST_DESCRIPTORS, flags)[1]
-    return []
+    with contextlib.suppress(BlockingIOError):  # nothing came
+        _, ancillary, _, _ = connection.recvmsg(1, socket.CMSG_LEN(_MOST_DESCRIPTORS * descriptors.itemsize), flags)
+        for level, kind, content in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    return list(descriptors)
 
 
 def _is_ours(descriptor: int) -> bool:
