@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mlgym_agents.exec import agent as exec_agent
 from mlgym_agents.react import PROMPT_VARIABLES, ReactAgent
 from mlgym_core import EpisodeResult, Host, Observation, hookspecs, specs
 from mlgym_core.cli import COMMANDS
@@ -165,4 +166,15 @@ def test_every_option_of_litellm_models_and_field_of_a_call_has_its_place() -> N
 def test_every_option_and_variable_of_react_has_its_place() -> None:
     text = page("models").partition("## The agent `react`")[2].partition("\n## ")[0]
     for name in [*list(inspect.signature(ReactAgent.__init__).parameters)[1:], *PROMPT_VARIABLES]:
+        assert f"`{name}`" in text, name
+
+
+def test_every_option_and_variable_of_exec_has_its_place() -> None:
+    text = page("exec")
+    options = list(inspect.signature(exec_agent.ExecAgent.__init__).parameters)[1:]
+    for name in [*options, *exec_agent.PROMPT_VARIABLES]:
+        assert f"`{name}`" in text, name
+    source = (ROOT / "plugins/mlgym-agents/src/mlgym_agents/exec/installation.py").read_text()
+    variables = set(re.findall(r'"((?:MLGYM|OPENAI)_[A-Z_]+)"|export (MLGYM_[A-Z_]+)=', source))
+    for name in {part for parts in variables for part in parts if part}:
         assert f"`{name}`" in text, name

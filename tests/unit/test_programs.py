@@ -109,7 +109,7 @@ def descriptors() -> int:
         "import socket\nsocket.send_fds(socket.socket(fileno=0), [b'!'], [1])",
         "import socket\na = socket.socket(); socket.send_fds(socket.socket(fileno=0), [b'!'], [a.fileno()])",
         f"{LISTENING}socket.send_fds(socket.socket(fileno=0), [b'!'], [a.fileno(), a.fileno()])",
-        f"{LISTENING}a.close()\nsocket.send_fds(socket.socket(fileno=0), [b'!'], [2])",
+        f"{LISTENING}a.close()\nsocket.send_fds(socket.socket(fileno=0), [b'!'], [open('/dev/null').fileno()])",
     ],
 )
 async def test_what_is_handed_out_instead_of_a_listening_socket(
@@ -118,10 +118,12 @@ async def test_what_is_handed_out_instead_of_a_listening_socket(
     if sandbox_name != "bwrap":
         pytest.skip("The same code.")
     monkeypatch.setattr("mlgym_core.sandbox.listening._PROGRAM", program)
+    # One of them keeps its own output from ending.
+    monkeypatch.setattr("mlgym_core.sandbox.listening._SECONDS", 5.0)
     async with make_async("examples/number", sandbox="bwrap") as env:
         await env.reset()
         before = descriptors()
-        for _ in range(3):
+        for _ in range(2):
             with pytest.raises(SandboxError, match=r"handed out no listening socket.*--sandbox"):
                 await env.listen()
         assert descriptors() <= before + 1
