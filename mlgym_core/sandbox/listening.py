@@ -88,11 +88,18 @@ def _received(connection: socket.socket) -> list[int]:
 
 def _is_ours(descriptor: int) -> bool:
     """Return whether a descriptor is what was asked for: processes of an agent may have interfered with ours."""
-    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as candidate:
+    try:
+        candidate = socket.socket(fileno=descriptor)
+    except OSError:  # no socket
+        return False
+    try:
         return (
             candidate.family == socket.AF_INET
             and candidate.type == socket.SOCK_STREAM
             and candidate.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
             and candidate.getsockname()[0] == _ADDRESS
         )
-    return False
+    except OSError:
+        return False
+    finally:
+        candidate.detach()

@@ -109,7 +109,7 @@ def descriptors() -> int:
         "import socket\nsocket.send_fds(socket.socket(fileno=0), [b'!'], [1])",
         "import socket\na = socket.socket(); socket.send_fds(socket.socket(fileno=0), [b'!'], [a.fileno()])",
         f"{LISTENING}socket.send_fds(socket.socket(fileno=0), [b'!'], [a.fileno(), a.fileno()])",
-        f"{LISTENING}a.close()\nsocket.send_fds(socket.socket(fileno=0), [b'!'], [open('/dev/null').fileno()])",
+        f"{LISTENING}file = open('/dev/null')\nsocket.send_fds(socket.socket(fileno=0), [b'!'], [file.fileno()])",
     ],
 )
 async def test_what_is_handed_out_instead_of_a_listening_socket(
