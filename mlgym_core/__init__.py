@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         MlgymError as MlgymError,
         ModelError as ModelError,
         PluginError as PluginError,
+        RequestRefused as RequestRefused,
         SandboxError as SandboxError,
         SandboxUnavailableError as SandboxUnavailableError,
         ToolError as ToolError,
@@ -109,6 +110,8 @@ if TYPE_CHECKING:
         one_of as one_of,
         read_predictions as read_predictions,
     )
+    from mlgym_core.sandbox.environments import packages_for as packages_for
+    from mlgym_core.sandbox.listening import Listener as Listener
     from mlgym_core.seeds import derive_seed as derive_seed
     from mlgym_core.settings import cache_dir as cache_dir, is_offline as is_offline
     from mlgym_core.specs import (
@@ -147,8 +150,8 @@ _NAMES = {
     "mlgym_core.making": "EnvOptions",
     "mlgym_core.errors": (
         "BudgetExhausted CapabilityError ConfigurationError ConflictError ContextTooLong DataError EpisodeOver "
-        "GraderError InfrastructureError InvalidSubmission MlgymError ModelError PluginError SandboxError "
-        "SandboxUnavailableError ToolError UnknownNameError UsageError"
+        "GraderError InfrastructureError InvalidSubmission MlgymError ModelError PluginError RequestRefused "
+        "SandboxError SandboxUnavailableError ToolError UnknownNameError UsageError"
     ),
     "mlgym_core.face": ("Env make make_async"),
     "mlgym_core.hookspecs": ("API_VERSION hookimpl"),
@@ -161,6 +164,8 @@ _NAMES = {
     "mlgym_core.limits": ("Limits"),
     "mlgym_core.notes": "check_note",
     "mlgym_core.predictions": "any_text finite_number one_of read_predictions",
+    "mlgym_core.sandbox.environments": "packages_for",
+    "mlgym_core.sandbox.listening": "Listener",
     "mlgym_core.seeds": "derive_seed",
     "mlgym_core.settings": "cache_dir is_offline",
     "mlgym_core.specs": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,6 +153,11 @@ class Episode:
     submitted: bool = False
     observation: Observation | None = None
     fallback: Snapshot | None = None
+    grading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a submission is copied and graded: programs may ask for a validation at any time."""
+    is_ending: bool = False
+    command_was_ended: bool = False
+    """Whether `end_command` ended the last command."""
 
 
 def invalid_score(prepared: PreparedTask, split: Split, protocol: Protocol, reason: str) -> Score:

@@ -590,6 +590,17 @@ class Agent(abc.ABC):
         is in the workspace is graded.
         """
 
+    def sandbox_mounts(self) -> Sequence[Mount]:
+        """Return what the episode's sandbox is to show besides, such as a folder of packages; read-only.
+
+        It is called in a thread, before any episode begins and again for each, and may take its time the first time.
+        `env.path_inside` tells where what a mount shows is seen.
+
+        Raises:
+            MlgymError: if it cannot be had; nothing is played then.
+        """
+        return ()
+
     def opening(self, env: AsyncEnv) -> Sequence[Message] | Awaitable[Sequence[Message]]:
         """Return the messages that a language model sees first, for `mlgym run --show-prompt`; none unless it has one.
 
@@ -789,6 +800,7 @@ class Model(abc.ABC):
 
         Raises:
             ContextTooLong: if it does not fit into the model's context.
+            RequestRefused: if the provider refuses it for another reason that lies in the request.
             ModelError: if the provider fails, after having been tried again where that may help.
         """
 

@@ -14,7 +14,7 @@ from mlgym_core.env import AsyncEnv
 from mlgym_core.episode import EpisodeIdentity
 from mlgym_core.errors import UsageError
 from mlgym_core.host import Host, default_host
-from mlgym_core.interfaces import Model
+from mlgym_core.interfaces import Model, Mount
 from mlgym_core.journal import Observer
 from mlgym_core.limits import Limits
 from mlgym_core.models import make_model
@@ -82,6 +82,7 @@ async def make_env(
     observers: Sequence[Observer] = (),
     run_budget: Budget | None = None,
     on_text: Callable[[str], None] | None = None,
+    mounts: Sequence[Mount] = (),
     **options: Unpack[EnvOptions],
 ) -> AsyncEnv:
     """Return an environment. `make` and `make_async` are the public ways to call this; the runner calls it, too.
@@ -92,6 +93,7 @@ async def make_env(
         observers: Told of every event, besides the plugins that observe.
         run_budget: What model calls are paid from besides the episode's own budget.
         on_text: Is shown answers of the language model while they are said.
+        mounts: What sandboxes show besides, read-only.
     """
     unknown = set(options) - set(EnvOptions.__annotations__)
     if unknown:
@@ -140,6 +142,7 @@ async def make_env(
         run_budget=run_budget,
         owns_model=owns_model,
         on_text=on_text,
+        mounts=mounts,
     )
 
 

@@ -28,7 +28,7 @@ from mlgym_core.errors import BudgetExhausted, InfrastructureError, UnknownNameE
 from mlgym_core.face import Env
 from mlgym_core.host import Host
 from mlgym_core.ids import slug
-from mlgym_core.interfaces import Agent, EpisodeEvent, Executor, Message, Model, ToolSchema
+from mlgym_core.interfaces import Agent, EpisodeEvent, Executor, Message, Model, Mount, ToolSchema
 from mlgym_core.journal import Observer
 from mlgym_core.limits import Limits, RunLimits
 from mlgym_core.making import EnvOptions, make_env
@@ -362,6 +362,8 @@ class Run:
             for task in dict.fromkeys(episode.task for episode in waiting):
                 # Once, before episodes compete for it.
                 await asyncio.to_thread(prepare_task, self._host, task, self.plan.variant, _to_standard_error)
+            for agent in dict.fromkeys(episode.agent for episode in waiting):
+                await asyncio.to_thread(self._make_agent(agent).sandbox_mounts)
             executor: Executor = self._host.executors.load(self.plan.executor)()
             self._budget = await asyncio.to_thread(self._begin_budget)
             jobs = [self._job(episode, progress) for episode in waiting]
@@ -397,8 +399,14 @@ class Run:
 
     async def _attempt(self, episode: EpisodePlan, progress: Progress) -> EpisodeResult:
         observer: Observer = ("the run's progress", lambda event: progress(episode, event))
+        agent = self._make_agent(episode.agent)
+        mounts = await asyncio.to_thread(agent.sandbox_mounts)
         env = await self._environment(
-            episode, self.folder, [observer], on_text=lambda text: progress(episode, AnswerSoFar(text))
+            episode,
+            self.folder,
+            [observer],
+            on_text=lambda text: progress(episode, AnswerSoFar(text)),
+            mounts=mounts,
         )
         if (exhausted := self._exhausted()) is not None:
             return env.refuse(exhausted)
@@ -407,7 +415,7 @@ class Run:
             # A sandbox that does not start leaves a result that says so.
             with contextlib.suppress(InfrastructureError):
                 await env.reset()
-                await self._play_agent(episode, env)
+                await self._play_agent(agent, episode, env)
                 if not env.is_over:
                     await env.finish("agent_exit")
         assert env.result is not None
@@ -419,6 +427,7 @@ class Run:
         run_folder: Path | None,
         observers: Sequence[Observer] = (),
         on_text: Callable[[str], None] | None = None,
+        mounts: Sequence[Mount] = (),
     ) -> AsyncEnv:
         plan = self.plan
         names = set(EnvOptions.__annotations__) - {"runs_dir", "model", "model_options"}
@@ -436,6 +445,7 @@ class Run:
             on_text=on_text,
             run_budget=self._budget,
             model=self._model,
+            mounts=mounts,
             **options,
         )
 
@@ -458,8 +468,7 @@ class Run:
                     messages = await opening if inspect.isawaitable(opening) else opening
                     yield episode, messages, env.tools if agent.sends_tools else []
 
-    async def _play_agent(self, episode: EpisodePlan, env: AsyncEnv) -> None:
-        agent = self._make_agent(episode.agent)
+    async def _play_agent(self, agent: Agent, episode: EpisodePlan, env: AsyncEnv) -> None:
         try:
             if inspect.iscoroutinefunction(agent.run):
                 await agent.run(env)

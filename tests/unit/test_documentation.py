@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from mlgym_agents import react, thought_action
+from mlgym_agents.exec import agent as exec_agent
 from mlgym_agents.react import ReactAgent
 from mlgym_agents.thought_action import ThoughtActionAgent
 from mlgym_agents.tree import agent as tree_search
@@ -202,3 +203,14 @@ def test_the_policy_of_the_agents_page_works() -> None:
         public = {name for name in vars(kind) if not name.startswith("_")} | set(getattr(kind, "__annotations__", ()))
         for name in public - {"add", "is_better", "all_files", "snapshot"}:
             assert f"`{name}`" in page("agents"), name
+
+
+def test_every_option_and_variable_of_exec_has_its_place() -> None:
+    text = page("exec")
+    options = list(inspect.signature(exec_agent.ExecAgent.__init__).parameters)[1:]
+    for name in [*options, *exec_agent.PROMPTS["exec_task"]]:
+        assert f"`{name}`" in text, name
+    source = (ROOT / "plugins/mlgym-agents/src/mlgym_agents/exec/installation.py").read_text()
+    variables = set(re.findall(r'"((?:MLGYM|OPENAI)_[A-Z_]+)"|export (MLGYM_[A-Z_]+)=', source))
+    for name in {part for parts in variables for part in parts if part}:
+        assert f"`{name}`" in text, name

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from mlgym_core import ContextTooLong, Host, ModelError, Sampling, UsageError
+from mlgym_core import ContextTooLong, Host, ModelError, RequestRefused, Sampling, UsageError
 from mlgym_core.models import make_model
 from mlgym_core.testing import ScriptedAnswer, ScriptedModelServer
 from mlgym_core.testing.model_server import (
@@ -352,7 +352,8 @@ async def test_retries_end(make: Make) -> None:
         (wrong_key(CANARY), ModelError, "refuses the key"),
         (unknown_model("scripted"), ModelError, "does not know openai/scripted"),
         (context_too_long(), ContextTooLong, "too long for openai/scripted"),
-        (error_answer(400, "temperature must be lower"), ModelError, "temperature must be lower"),
+        (error_answer(400, "temperature must be lower"), RequestRefused, "temperature must be lower"),
+        (error_answer(422, "no such field"), RequestRefused, "no such field"),
         (error_answer(402, "Pay first"), ModelError, "Pay first"),
         (error_answer(429, "You exceeded your current quota", "insufficient_quota"), ModelError, "used up"),
     ],

@@ -38,3 +38,8 @@ def mlgym_agents() -> Iterator[AgentSpec]:
         tools=("bash", "write_file", "validate", "submit"),
         limits={"max_steps": 100},
     )
+    yield AgentSpec(
+        "exec",
+        "mlgym_agents.exec.agent:ExecAgent",
+        "Runs any command-line agent in the sandbox (-A command=…), and gives it the model",
+    )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlgym_core import ContextTooLong, ModelError
+from mlgym_core import ContextTooLong, ModelError, RequestRefused
 
 _LONGEST_TEXT = 100_000
 """Letters. Keys are taken out of it before it is cut to a readable length, so that no part of one remains."""
@@ -20,6 +20,7 @@ _LONGEST_PAUSE = 60.0
 _LONGEST_WAIT = 900.0
 """Seconds. Who asks for a longer wait is not waited for."""
 _PASSING = frozenset({408, 409, 425, 429})
+_REFUSED = frozenset({400, 413, 422})
 _NO_MONEY = ("insufficient_quota", "exceeded your current quota", "billing")
 
 
@@ -81,6 +82,8 @@ def failure_of(error: Exception, model: str, key_hint: str, seconds: float) -> F
         return Failure(ModelError(f"The provider of {model} refuses the key ({status}): {key_hint}."), retry=False)
     if status == 404:
         return Failure(ModelError(f"The provider does not know {model}: {said}"), retry=False)
+    if status in _REFUSED:
+        return Failure(RequestRefused(f"{model} refused the request ({status}): {said}"), retry=False)
     if status == 429 and any(word in said.lower() for word in _NO_MONEY):
         return Failure(ModelError(f"The account for {model} is used up: {said}"), retry=False)
     # LiteLLM has 200 for an answer that it could not read, and 500 for connections that broke.
