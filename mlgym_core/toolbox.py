@@ -37,7 +37,7 @@ class BoundTool:
         except (TypeError, NameError) as error:
             raise PluginError(f"Tool {name!r} cannot be offered: {error}.") from error
 
-    @property
+    @functools.cached_property
     def description(self) -> str:
         """The first paragraph of the docstring of `run`."""
         text = inspect.getdoc(self._run) or ""

@@ -19,10 +19,12 @@ from typing import Any
 from mlgym_core import Message, Model, ModelCall, ModelReply, Sampling, ToolSchema, UsageError
 from mlgym_core.ids import near_misses
 from mlgym_model_litellm.cache import ReplyCache
+from mlgym_model_litellm.call_processes import usual_number
+from mlgym_model_litellm.call_thread import CallThread
 from mlgym_model_litellm.counting import count_request
-from mlgym_model_litellm.exchanges import OUR_OWN, Answered, Exchange, OnText, attempt
+from mlgym_model_litellm.exchanges import OUR_OWN, Answered, Exchange, OnText
 from mlgym_model_litellm.failures import Failure, pause_before, shortened
-from mlgym_model_litellm.library import CallThread, load
+from mlgym_model_litellm.library import load
 from mlgym_model_litellm.prices import Price, is_possible, price_in_file, price_in_table
 from mlgym_model_litellm.secrets import redacted, redacted_reply, redacted_so_far, secret_values
 
@@ -70,6 +72,8 @@ class LiteLLMModel(Model):
         retry_pause: Mean pause before the first of those, in seconds; it doubles each time, up to a minute.
         timeout: Seconds for an answer; with `stream`, for each part of it.
         concurrency: Calls at the same time, of all episodes together; no limit unless given.
+        processes: Processes that are started where many calls go on at the same time, and make them; 0 for none. Unless
+            given, one for each processor, up to four.
         cache: Folder in which replies are kept and looked up.
         stream: Let the answer come in parts, so that a slow one does not run into `timeout`.
         longest: With `stream`, seconds for all parts together.
@@ -92,6 +96,7 @@ class LiteLLMModel(Model):
         retry_pause: float = 1.0,
         timeout: float = 600.0,
         concurrency: int | None = None,
+        processes: int | None = None,
         cache: Path | None = None,
         stream: bool = False,
         longest: float = 3600.0,
@@ -111,6 +116,7 @@ class LiteLLMModel(Model):
         self._retry_pause = retry_pause
         self._timeout = timeout
         self._concurrency = concurrency
+        self._processes = usual_number() if processes is None else processes
         self._cache = None if cache is None else ReplyCache(cache.expanduser())
         self._stream = stream
         self._longest = longest
@@ -132,6 +138,7 @@ class LiteLLMModel(Model):
             ("timeout", self._timeout, 0.001),
             ("longest", self._longest, 0.001),
             ("concurrency", self._concurrency, 1),
+            ("processes", self._processes, 0),
             ("context_tokens", self._context_tokens, 1),
             ("answer_tokens", self._answer_tokens, 1),
         ):
@@ -262,15 +269,18 @@ class LiteLLMModel(Model):
                 sampling = await call.next_attempt(pause)
 
     async def _exchanged(self, exchange: Exchange, call: ModelCall | None) -> Answered | Failure:
-        """Make one attempt, in the thread of all attempts."""
-        if self._thread is None:
-            self._thread = CallThread.current()
-            self._thread.enter()
-        return await self._thread.call(self._placed(exchange, self._teller(call)))
+        """Make one attempt, from the thread of all attempts."""
+        thread = CallThread.current()
+        if self._thread is not thread:
+            # It is the first attempt, or the first after a fork, which threads do not survive.
+            self._thread = thread
+            self._places = None
+            thread.enter()
+        return await thread.call(self._placed(thread, exchange, self._teller(call)))
 
-    async def _placed(self, exchange: Exchange, on_text: OnText | None) -> Answered | Failure:
+    async def _placed(self, thread: CallThread, exchange: Exchange, on_text: OnText | None) -> Answered | Failure:
         async with self._place():
-            return await attempt(exchange, on_text)
+            return await thread.processes.attempt(exchange, self._processes, on_text)
 
     def _teller(self, call: ModelCall | None) -> OnText | None:
         """Return what tells a call the parts of an answer: in its event loop, not too often, without keys."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import os
 import weakref
 import zlib
 from collections.abc import AsyncIterator, Iterator
@@ -44,6 +45,8 @@ class Passage:
 
 _passage: contextvars.ContextVar[Passage | None] = contextvars.ContextVar("passage", default=None)
 _transports: weakref.WeakSet[GuardedTransport] = weakref.WeakSet()
+_of_parents: list[GuardedTransport] = []
+"""Those whose connections belong to the process that this one was forked from."""
 
 
 @contextlib.contextmanager
@@ -80,6 +83,15 @@ async def close_connections() -> None:
         # Whatever it is about: nobody needs them any more.
         with contextlib.suppress(Exception):
             await transport.disconnect()
+
+
+def _begin_anew() -> None:
+    """Leave the parent's connections alone after a fork: to close them may say good-bye to servers in its name."""
+    _of_parents.extend(_transports)
+    _transports.clear()
+
+
+os.register_at_fork(after_in_child=_begin_anew)
 
 
 class GuardedTransport(httpx.AsyncBaseTransport):
