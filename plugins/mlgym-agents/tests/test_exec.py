@@ -534,3 +534,21 @@ async def test_mini_swe_agent(play: Player) -> None:
     assert "ModuleNotFoundError" in outputs[0]
     assert "value = 0.75" in outputs[1]
     assert "Write a number into answer.txt." in json.dumps(play.requests[0]["messages"])
+
+
+async def test_the_text_of_the_task_is_shown_and_can_be_replaced(play: Player, tmp_path: Path) -> None:
+    prompt = tmp_path / "mine.jinja"
+    prompt.write_text('{% extends "exec_task.md.jinja" %}{% block limits %}Hurry, {{ task.id }}.{% endblock %}')
+    plan = RunPlan(
+        tasks=("small/number",),
+        agents=("exec",),
+        agent_options={"command": "true", "prompt": str(prompt), "requirements": "no-such-package-at-all==1"},
+        sandbox="bwrap",
+    )
+    # Nothing is installed for it.
+    [(_, [message], _)] = [opening async for opening in Run(play._host, tmp_path, plan).openings()]
+    assert message["role"] == "user"
+    assert message["content"].startswith("Write a number into answer.txt.")
+    assert message["content"].endswith("Hurry, small/number.")
+    await play([], 'cat "$MLGYM_TASK_FILE"', {"prompt": str(prompt)}, model=None)
+    assert play.output.strip() == message["content"]

@@ -110,7 +110,7 @@ class Server:
             self._start(self._serve(connection)).add_done_callback(lambda _: self._free.release())
 
     async def _serve(self, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError, TimeoutError, h11.RemoteProtocolError):
+        with connection, contextlib.suppress(OSError, TimeoutError, h11.ProtocolError):
             with contextlib.suppress(OSError):
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await _Conversation(self, connection).run()

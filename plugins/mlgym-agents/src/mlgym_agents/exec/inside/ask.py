@@ -28,5 +28,7 @@ try:
         print(answer.read().decode())
 except urllib.error.HTTPError as error:
     sys.exit(f"{name}: {error.read().decode()}")
+except KeyboardInterrupt:
+    sys.exit(f"{name}: the episode ends.")
 except OSError as error:
     sys.exit(f"{name}: the episode does not answer: {error}")
