@@ -537,12 +537,14 @@ async def test_mini_swe_agent(play: Player) -> None:
 
 
 async def test_the_text_of_the_task_is_shown_and_can_be_replaced(play: Player, tmp_path: Path) -> None:
-    prompt = tmp_path / "mine.jinja"
-    prompt.write_text('{% extends "exec_task.md.jinja" %}{% block limits %}Hurry, {{ task.id }}.{% endblock %}')
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    source = "{% extends 'exec_task.md.jinja' %}{% block limits %}Hurry, {{ task.id }}.{% endblock %}"
+    (prompts / "exec_task.md.jinja").write_text(source)
     plan = RunPlan(
         tasks=("small/number",),
         agents=("exec",),
-        agent_options={"command": "true", "prompt": str(prompt), "requirements": "no-such-package-at-all==1"},
+        agent_options={"command": "true", "prompts": str(prompts), "requirements": "no-such-package-at-all==1"},
         sandbox="bwrap",
     )
     # Nothing is installed for it.
@@ -550,5 +552,5 @@ async def test_the_text_of_the_task_is_shown_and_can_be_replaced(play: Player, t
     assert message["role"] == "user"
     assert message["content"].startswith("Write a number into answer.txt.")
     assert message["content"].endswith("Hurry, small/number.")
-    await play([], 'cat "$MLGYM_TASK_FILE"', {"prompt": str(prompt)}, model=None)
+    await play([], 'cat "$MLGYM_TASK_FILE"', {"prompts": str(prompts)}, model=None)
     assert play.output.strip() == message["content"]
