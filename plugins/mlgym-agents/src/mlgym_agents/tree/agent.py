@@ -10,7 +10,7 @@ from mlgym_agents.conversation import without_middle
 from mlgym_agents.prompting import Prompts
 from mlgym_agents.remaining import remaining
 from mlgym_agents.tree.nodes import Node, Tree
-from mlgym_agents.tree.policy import KINDS, Choice, policy_class
+from mlgym_agents.tree.policy import KINDS, Choice, Policy, policy_class
 from mlgym_agents.tree.solutions import Solution, SolutionProblem, parse_solution
 from mlgym_core import (
     Agent,
@@ -110,14 +110,20 @@ class TreeSearchAgent(Agent):
         self._workspace = ""
 
     async def opening(self, env: AsyncEnv) -> Sequence[Message]:
-        """Return the messages that ask for the first draft. It looks around in the workspace for them.
+        """Return the messages that ask for the first solution. It looks around in the workspace for them.
 
         Raises:
             UsageError: if a prompt of the user's cannot be rendered, or a tool is missing.
         """
         tree = await self._begin(env)
         model = _model_of(env)
-        return self._messages(env, model, tree, Choice("draft", tree.start), self._asker.longest_observation(model))
+        if (choice := self._choice(self._policy_of(env), tree)) is None:
+            return ()
+        longest = self._asker.longest_observation(model)
+        _, messages = self._asker.fitting(
+            model, lambda longest: self._messages(env, model, tree, choice, longest), longest
+        )
+        return messages
 
     async def run(self, env: AsyncEnv) -> None:
         """Play the episode.
@@ -132,13 +138,11 @@ class TreeSearchAgent(Agent):
         if env.is_over:
             return
         env.fall_back_on(tree.start.snapshot)
-        policy = self._policy(drafts=self._drafts, debug_depth=self._debug_depth, seed=env.seed)
+        policy = self._policy_of(env)
         while self._may_go_on(env, tree):
-            choice = policy.choose(tree)
+            choice = self._choice(policy, tree)
             if choice is None:
                 break
-            if choice.kind not in KINDS or choice.parent not in (tree.start, *tree):
-                raise UsageError(f"The policy {type(policy).__name__} chose what cannot be made: {choice}.")
             solution = await self._ask(env, model, tree, choice)
             # The files, the command, the validation, and the submission at the end.
             if solution is None or env.observation.steps_left < len(solution.files) + 3:
@@ -150,6 +154,17 @@ class TreeSearchAgent(Agent):
             if tree.best is node:
                 env.fall_back_on(node.snapshot)
         await self._submit(env, tree)
+
+    def _policy_of(self, env: AsyncEnv) -> Policy:
+        return self._policy(drafts=self._drafts, debug_depth=self._debug_depth, seed=env.seed)
+
+    @staticmethod
+    def _choice(policy: Policy, tree: Tree) -> Choice | None:
+        """Return what the policy wants to be made next."""
+        choice = policy.choose(tree)
+        if choice is not None and (choice.kind not in KINDS or choice.parent not in (tree.start, *tree)):
+            raise UsageError(f"The policy {type(policy).__name__} chose what cannot be made: {choice}.")
+        return choice
 
     @staticmethod
     async def _submit(env: AsyncEnv, tree: Tree) -> None:
