@@ -11,6 +11,7 @@ from mlgym_agents.prompting import Prompts
 from mlgym_agents.remaining import remaining
 from mlgym_agents.tree.nodes import Node, Tree
 from mlgym_agents.tree.policy import KINDS, Choice, Policy, policy_class
+from mlgym_agents.tree.shell import in_own_process, look_command
 from mlgym_agents.tree.solutions import Solution, SolutionProblem, parse_solution
 from mlgym_core import (
     Agent,
@@ -39,15 +40,6 @@ _SUMMARIES = 20
 """How many of the last nodes the model is told of, besides the best."""
 _LONGEST_PLAN = 400
 """Characters of a plan in a list of nodes."""
-_LOOK = r"""
-find . -type f -not -path '*/.*' 2>/dev/null | LC_ALL=C sort | head -n 40 | while IFS= read -r file; do
-  printf '== %s, %s bytes\n' "$file" "$(stat -c %s "$file")"
-  if grep -qI . "$file" && ! case "$WHOLE" in *"|${file#./}|"*) true;; *) false;; esac; then
-    head -c 600 "$file" | head -n 4; echo
-  fi
-done
-"""
-"""Shows the first lines of the files of the workspace; those that are shown as a whole are left out."""
 
 
 class TreeSearchAgent(Agent):
@@ -172,7 +164,7 @@ class TreeSearchAgent(Agent):
         await env.restore((tree.best or tree.start).snapshot)
         script = env.task.baseline_script
         if tree.best is None and script is not None and env.observation.steps_left > 1:
-            await env.step(f"bash -c {shlex.quote(f'python3 {shlex.quote(script)}')}")
+            await env.step(in_own_process(f"python3 {shlex.quote(script)}"))
         if not env.is_over:
             await env.step({"tool": "submit"})
 
@@ -181,14 +173,7 @@ class TreeSearchAgent(Agent):
         missing = set(TOOLS) - {str(tool["name"]) for tool in env.tools}
         if missing:
             raise UsageError(f"The agent 'tree-search' needs the tools {', '.join(TOOLS)}: name them all with --tools.")
-        shown = [*env.task.submission_files, *([env.task.baseline_script] if env.task.baseline_script else [])]
-        whole = "".join(
-            f"if [ -f {name} ] && grep -qI . {name}; then printf '== %s, all of it\\n' {name}; cat {name}; echo; fi\n"
-            for name in map(shlex.quote, shown)
-        )
-        # In a process of its own, like everything that the model writes, so that the shell stays as it is.
-        look = f"WHOLE={shlex.quote('|' + '|'.join(shown) + '|')}\n{whole}{_LOOK}"
-        observation, *_ = await env.step(f"bash -c {shlex.quote(look)}")
+        observation, *_ = await env.step(in_own_process(look_command(env.task)))
         self._workspace = observation.text
         start = Node(number=0, kind="start", snapshot=await env.snapshot())
         return Tree(start, env.task.direction)
@@ -258,7 +243,7 @@ class TreeSearchAgent(Agent):
                 return f"{path} could not be written: {observation.text}"
         if solution.command is None:
             return None
-        observation, *_ = await env.step(f"bash -c {shlex.quote(solution.command)}")
+        observation, *_ = await env.step(in_own_process(solution.command))
         if env.is_over:
             return None
         node.output = shown_output(observation, longest, model)
