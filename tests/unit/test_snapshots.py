@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import weakref
 from pathlib import Path
 
 import pytest
 
 from mlgym_core import EpisodeOver, make, make_async
-from mlgym_core.settings import cache_dir
+from mlgym_core.sandbox.scratch import scratch_root
 
 pytestmark = pytest.mark.usefixtures("installed_examples")
 
@@ -141,7 +140,7 @@ def test_forks_are_recorded(tmp_path: Path) -> None:
 
 def test_snapshots_leave_no_files() -> None:
     def folders() -> set[Path]:
-        return set((cache_dir() / "scratch").glob(f"{os.getpid()}-*/layer-*"))
+        return set(scratch_root().glob("layer-*"))
 
     before = folders()
     with make("examples/number") as env:

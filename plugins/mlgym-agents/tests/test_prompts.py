@@ -37,6 +37,13 @@ async def test_the_prompt_that_is_shown_is_the_one_that_is_sent(playing: Player)
     assert bool(tools) == (playing.agent == "react")
 
 
+async def test_the_same_holds_where_the_context_is_small(playing: Player) -> None:
+    options = {"context_tokens": "1500", "max_tokens": "300"}
+    messages, _ = await playing.opening(options)
+    await playing(["Hm."] * 10, options)
+    assert playing.requests[0]["messages"] == messages
+
+
 async def test_a_prompt_of_the_users(playing: Player, folder: Path) -> None:
     name = SYSTEMS[playing.agent]
     (folder / f"{name}.md.jinja").write_text(

@@ -64,7 +64,7 @@ async def test_an_episode_with_all_kinds_of_commands(think: Player) -> None:
     outputs = [event["text"] for event in think.events if event["type"] == "observation"]
     assert "would break the syntax" in outputs[5]
     assert "a.py:2:    return 1" in outputs[6]
-    assert think.messages[3]["content"].startswith("0\n[exit code 1]\n\n[Left: 49 steps")
+    assert think.requests[1]["messages"][3]["content"].startswith("0\n[exit code 1]\n\n[Left: 49 steps")
 
 
 async def test_old_outputs_are_elided_to_a_line(think: Player) -> None:

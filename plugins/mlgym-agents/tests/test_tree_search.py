@@ -94,6 +94,13 @@ async def test_a_script_makes_the_submission(search: Player) -> None:
     assert "no luck" in asked[2]
 
 
+async def test_where_nothing_works_the_starter_counts(search: Player) -> None:
+    search.task = "small/script"
+    bad = "Plan.\nFILE: solve.py\n```python\nraise ValueError\n```"
+    result = await search([bad, bad], {"nodes": "2"})
+    assert (result.status, result.exit_reason, result.final) == ("completed", "submitted", 0.0)
+
+
 async def test_a_bad_node_in_progress_is_not_what_is_graded(search: Player) -> None:
     slow = number("much", more=run("echo 9 > answer.txt; sleep 60"))
     result = await search([number(0.5), slow], ONE_DRAFT, max_time=8.0)

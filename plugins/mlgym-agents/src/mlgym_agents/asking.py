@@ -93,18 +93,25 @@ class Asker:
             BudgetExhausted: if a limit is reached.
             ModelError: if the provider fails, or finds even the shortest messages too long.
         """
-        longest = self.longest_observation(model)
+        longest, messages = self.fitting(model, render, self.longest_observation(model))
         while True:
-            messages = render(longest)
-            room = self._room(model)
-            fits = room is None or model.count_tokens(messages) <= room
-            if fits or longest <= SHORTEST_OBSERVATION:
-                try:
-                    return await model.complete(messages, (), self._sampling)
-                except ContextTooLong:
-                    if longest <= SHORTEST_OBSERVATION:
-                        raise
+            try:
+                return await model.complete(messages, (), self._sampling)
+            except ContextTooLong:
+                if longest <= SHORTEST_OBSERVATION:
+                    raise
+            longest, messages = self.fitting(model, render, max(longest // 2, SHORTEST_OBSERVATION))
+
+    def fitting(
+        self, model: EpisodeModel, render: Callable[[int], Sequence[Message]], longest: int
+    ) -> tuple[int, Sequence[Message]]:
+        """Return messages that fit into the context, as far as it is known, and how long outputs in them may be."""
+        room = self._room(model)
+        messages = render(longest)
+        while room is not None and longest > SHORTEST_OBSERVATION and model.count_tokens(messages) > room:
             longest = max(longest // 2, SHORTEST_OBSERVATION)
+            messages = render(longest)
+        return longest, messages
 
     def longest_observation(self, model: EpisodeModel, outputs: int = 1) -> int:
         """Return how long an output may be, in tokens, so that those of a turn fit beside the rest."""

@@ -10,7 +10,8 @@ from mlgym_agents.conversation import without_middle
 from mlgym_agents.prompting import Prompts
 from mlgym_agents.remaining import remaining
 from mlgym_agents.tree.nodes import Node, Tree
-from mlgym_agents.tree.policy import KINDS, Choice, policy_class
+from mlgym_agents.tree.policy import KINDS, Choice, Policy, policy_class
+from mlgym_agents.tree.shell import in_own_process, look_command
 from mlgym_agents.tree.solutions import Solution, SolutionProblem, parse_solution
 from mlgym_core import (
     Agent,
@@ -39,15 +40,6 @@ _SUMMARIES = 20
 """How many of the last nodes the model is told of, besides the best."""
 _LONGEST_PLAN = 400
 """Characters of a plan in a list of nodes."""
-_LOOK = r"""
-find . -type f -not -path '*/.*' 2>/dev/null | LC_ALL=C sort | head -n 40 | while IFS= read -r file; do
-  printf '== %s, %s bytes\n' "$file" "$(stat -c %s "$file")"
-  if grep -qI . "$file" && ! case "$WHOLE" in *"|${file#./}|"*) true;; *) false;; esac; then
-    head -c 600 "$file" | head -n 4; echo
-  fi
-done
-"""
-"""Shows the first lines of the files of the workspace; those that are shown as a whole are left out."""
 
 
 class TreeSearchAgent(Agent):
@@ -110,14 +102,20 @@ class TreeSearchAgent(Agent):
         self._workspace = ""
 
     async def opening(self, env: AsyncEnv) -> Sequence[Message]:
-        """Return the messages that ask for the first draft. It looks around in the workspace for them.
+        """Return the messages that ask for the first solution. It looks around in the workspace for them.
 
         Raises:
             UsageError: if a prompt of the user's cannot be rendered, or a tool is missing.
         """
         tree = await self._begin(env)
         model = _model_of(env)
-        return self._messages(env, model, tree, Choice("draft", tree.start), self._asker.longest_observation(model))
+        if (choice := self._choice(self._policy_of(env), tree)) is None:
+            return ()
+        longest = self._asker.longest_observation(model)
+        _, messages = self._asker.fitting(
+            model, lambda longest: self._messages(env, model, tree, choice, longest), longest
+        )
+        return messages
 
     async def run(self, env: AsyncEnv) -> None:
         """Play the episode.
@@ -132,13 +130,11 @@ class TreeSearchAgent(Agent):
         if env.is_over:
             return
         env.fall_back_on(tree.start.snapshot)
-        policy = self._policy(drafts=self._drafts, debug_depth=self._debug_depth, seed=env.seed)
+        policy = self._policy_of(env)
         while self._may_go_on(env, tree):
-            choice = policy.choose(tree)
+            choice = self._choice(policy, tree)
             if choice is None:
                 break
-            if choice.kind not in KINDS or choice.parent not in (tree.start, *tree):
-                raise UsageError(f"The policy {type(policy).__name__} chose what cannot be made: {choice}.")
             solution = await self._ask(env, model, tree, choice)
             # The files, the command, the validation, and the submission at the end.
             if solution is None or env.observation.steps_left < len(solution.files) + 3:
@@ -149,22 +145,35 @@ class TreeSearchAgent(Agent):
             tree.add(node)
             if tree.best is node:
                 env.fall_back_on(node.snapshot)
+        await self._submit(env, tree)
+
+    def _policy_of(self, env: AsyncEnv) -> Policy:
+        return self._policy(drafts=self._drafts, debug_depth=self._debug_depth, seed=env.seed)
+
+    @staticmethod
+    def _choice(policy: Policy, tree: Tree) -> Choice | None:
+        """Return what the policy wants to be made next."""
+        choice = policy.choose(tree)
+        if choice is not None and (choice.kind not in KINDS or choice.parent not in (tree.start, *tree)):
+            raise UsageError(f"The policy {type(policy).__name__} chose what cannot be made: {choice}.")
+        return choice
+
+    @staticmethod
+    async def _submit(env: AsyncEnv, tree: Tree) -> None:
+        """Submit the best node; if nothing worked, what the starter makes."""
         await env.restore((tree.best or tree.start).snapshot)
-        await env.step({"tool": "submit"})
+        script = env.task.baseline_script
+        if tree.best is None and script is not None and env.observation.steps_left > 1:
+            await env.step(in_own_process(f"python3 {shlex.quote(script)}"))
+        if not env.is_over:
+            await env.step({"tool": "submit"})
 
     async def _begin(self, env: AsyncEnv) -> Tree:
         """Look at the workspace, and return the tree that has only the start."""
         missing = set(TOOLS) - {str(tool["name"]) for tool in env.tools}
         if missing:
             raise UsageError(f"The agent 'tree-search' needs the tools {', '.join(TOOLS)}: name them all with --tools.")
-        shown = [*env.task.submission_files, *([env.task.baseline_script] if env.task.baseline_script else [])]
-        whole = "".join(
-            f"if [ -f {name} ] && grep -qI . {name}; then printf '== %s, all of it\\n' {name}; cat {name}; echo; fi\n"
-            for name in map(shlex.quote, shown)
-        )
-        # In a process of its own, like everything that the model writes, so that the shell stays as it is.
-        look = f"WHOLE={shlex.quote('|' + '|'.join(shown) + '|')}\n{whole}{_LOOK}"
-        observation, *_ = await env.step(f"bash -c {shlex.quote(look)}")
+        observation, *_ = await env.step(in_own_process(look_command(env.task)))
         self._workspace = observation.text
         start = Node(number=0, kind="start", snapshot=await env.snapshot())
         return Tree(start, env.task.direction)
@@ -234,7 +243,7 @@ class TreeSearchAgent(Agent):
                 return f"{path} could not be written: {observation.text}"
         if solution.command is None:
             return None
-        observation, *_ = await env.step(f"bash -c {shlex.quote(solution.command)}")
+        observation, *_ = await env.step(in_own_process(solution.command))
         if env.is_over:
             return None
         node.output = shown_output(observation, longest, model)
