@@ -132,14 +132,14 @@ def test_info_of_what_is_not_a_task(mlgym: Busy) -> None:
         "agent busy: Never ends",
         "tools    bash, submit",
         "limits   max_steps 2, max_validations 1",
-        "  words  (int; default: 2)\n    How many words it says at a time.",
-        "  tune  (str; optional)",
+        "  -A words  (int; default: 2)\n    How many words it says at a time.",
+        "  -A tune  (str; optional)",
     ):
         assert says in text, says
     assert "Args:" not in text
     [facts] = lines(mlgym("info", "bash", "--json").stdout)
     assert facts["kind"] == "tool"
-    assert [(option["name"], option["required"]) for option in facts["options"]] == [("command", True)]
+    assert [(option["name"], option["required"]) for option in facts["arguments"]] == [("command", True)]
     assert "none" in mlgym("info", "submit").stdout
     assert "none" in mlgym("info", "baseline").stdout
     done = mlgym("info", "busi")
