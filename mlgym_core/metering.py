@@ -280,5 +280,5 @@ class _Call(ModelCall):
 
 
 def _estimated_tokens(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> int:
-    letters = sum(len(json.dumps(part, default=str)) for part in (*messages, *tools))
+    letters = len(json.dumps([*messages, *tools], default=str))
     return math.ceil(letters / _LETTERS_PER_TOKEN)

@@ -362,11 +362,13 @@ def test_they_end_with_a_parent_that_is_killed() -> None:
     with program(lines) as process:
         assert process.stdout is not None
         process_id, forked = map(int, process.stdout.readline().split())
-        assert is_alive(process_id)
-        process.kill()
-        wait_until(lambda: not is_alive(process_id))
-        assert is_alive(forked)
-        os.kill(forked, signal.SIGKILL)
+        try:
+            assert is_alive(process_id)
+            process.kill()
+            wait_until(lambda: not is_alive(process_id))
+            assert is_alive(forked)
+        finally:
+            os.kill(forked, signal.SIGKILL)
 
 
 def test_they_end_with_a_parent_that_ends_without_closing() -> None:

@@ -272,6 +272,11 @@ async def test_tokens_are_counted_without_a_network(make: Make) -> None:
     long = [*HELLO, {"role": "tool", "tool_call_id": "1", "content": "word " * 1000}]
     assert 900 < model.count_tokens(long) < 1200
     assert model.count_tokens(HELLO, [TOOL]) > short
+    function = {"name": "bash", "arguments": "word " * 1000}
+    called = {"role": "assistant", "content": None, "tool_calls": [{"id": "call_0", "function": function}]}
+    assert 1000 < model.count_tokens([*HELLO, called]) < 1100
+    odd = {"role": "assistant", "tool_calls": ["nonsense", {"function": {"name": None, "arguments": {"a": 1}}}]}
+    assert model.count_tokens([*HELLO, odd]) > short
 
 
 # ---------------------------------------------------------------------------------------------- faults
