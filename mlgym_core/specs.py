@@ -78,7 +78,13 @@ class TaskMetric:
 
 @dataclass(frozen=True)
 class Spec:
-    """What all registered things share: an id, the class behind it, and one line for listings."""
+    """What all registered things share.
+
+    Attributes:
+        id: Its name on the command line.
+        target: The class behind it, as `package.module:Class`.
+        summary: One line for listings.
+    """
 
     kind: ClassVar[str] = ""
 
@@ -166,7 +172,11 @@ class TaskSpec(Spec):
 
 @dataclass(frozen=True)
 class AgentSpec(Spec):
-    """An agent. `needs_model` says whether `--model` must be given."""
+    """An agent.
+
+    Attributes:
+        needs_model: Whether `--model` must be given.
+    """
 
     kind: ClassVar[str] = "agent"
 
@@ -175,7 +185,11 @@ class AgentSpec(Spec):
 
 @dataclass(frozen=True)
 class ToolSpec(Spec):
-    """A tool that agents call. Tools with `default` are offered unless a run names its own list."""
+    """A tool that agents call.
+
+    Attributes:
+        default: Whether it is offered unless a run names its own list.
+    """
 
     kind: ClassVar[str] = "tool"
 
@@ -184,7 +198,11 @@ class ToolSpec(Spec):
 
 @dataclass(frozen=True)
 class MetricSpec(Spec):
-    """A metric that graders can use by name."""
+    """A metric that graders can use by name.
+
+    Attributes:
+        direction: Whether more or less of it is better: `maximize` or `minimize`.
+    """
 
     kind: ClassVar[str] = "metric"
 
@@ -197,7 +215,11 @@ class MetricSpec(Spec):
 
 @dataclass(frozen=True)
 class SandboxSpec(Spec):
-    """A sandbox. `auto` tries those with a `preference`, lowest first; the others must be asked for by name."""
+    """A sandbox.
+
+    Attributes:
+        preference: `auto` tries those that have one, lowest first; the others must be asked for by name.
+    """
 
     kind: ClassVar[str] = "sandbox"
 
