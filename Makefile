@@ -31,7 +31,7 @@ READY_SMALL_MODEL := $(VENV_OF_SMALL_MODEL)/.ready
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo install install-small-model test check format reference docs benchmark benchmark-rivals build constraints constraints-update clean
+.PHONY: help demo install install-small-model test check format reference docs benchmark benchmark-rivals build release-check release constraints constraints-update clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -73,6 +73,13 @@ benchmark-rivals: $(READY_FOR_DEVELOPMENT) $(READY_RIVALS) ## Measure the speed 
 
 build: $(READY_FOR_DEVELOPMENT) ## Build the wheels and source distributions of all members into dist
 	$(BIN)/uv build --quiet --all-packages --out-dir dist
+
+release-check: $(READY_FOR_DEVELOPMENT) ## Look whether all members could be released as they are
+	PYTHONPATH=.ci $(BIN)/python -m releasing check
+
+release: $(READY_FOR_DEVELOPMENT) ## Release all members up to uploading: make release VERSION=0.2.0 (see docs/releasing.md)
+	@[ -n "$(VERSION)" ] || { echo "Say which version: make release VERSION=0.2.0" >&2; exit 1; }
+	PYTHONPATH=.ci $(BIN)/python -m releasing release "$(VERSION)"
 
 constraints: $(READY) ## Write constraints.txt from the list in pyproject.toml
 	$(BIN)/python .ci/constraints.py write
