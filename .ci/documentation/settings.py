@@ -21,9 +21,9 @@ _NO_SETTINGS = {"MLGYM_API", "MLGYM_SEED"}
 """The name in a plugin's module, and what a submission process is told."""
 _EXIT_CODES = {
     0: "done",
-    1: "the work failed",
+    1: "the work failed: an episode ended in a failure of the infrastructure, a check failed",
     2: "bad usage, an unknown name, a broken configuration",
-    3: "the submission is invalid (`mlgym grade`)",
+    3: "the submission is invalid (`mlgym grade` only: for `mlgym run` that is a result)",
     130: "interrupted",
 }
 
