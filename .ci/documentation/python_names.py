@@ -116,12 +116,14 @@ def _class(name: str, kind: type[Any]) -> Iterator[str]:
             yield _items_table("attribute", docstring.fields)
     if docstring.example:
         yield block(docstring.example)
-    for member_name, member in _members(kind):
-        if isinstance(member, property):
-            text = docstring_of(member, f"{name}.{member_name}").text
-            yield f"**`{member_name}`** (property)\n\n{text}\n"
-        else:
-            yield from _function(member_name, member, f"{name}.")
+    members = dict(_members(kind))
+    properties = {key: member for key, member in members.items() if isinstance(member, property)}
+    if properties:
+        texts = {key: docstring_of(member, f"{name}.{key}").text for key, member in properties.items()}
+        yield _items_table("property", texts)
+    for key, member in members.items():
+        if key not in properties:
+            yield from _function(key, member, f"{name}.")
 
 
 def _members(kind: type[Any]) -> Iterator[tuple[str, Any]]:
@@ -159,7 +161,7 @@ def typed_fields_table(kind: type[Any]) -> str:
     texts = docstring_of(kind, kind.__name__).fields
     models = getattr(kind, "model_fields", {})
     rows = []
-    for name, annotation in vars(kind)["__annotations__"].items():
+    for name, annotation in inspect.get_annotations(kind).items():
         if name not in texts:
             raise UndocumentedError(f"the field `{name}` of `{kind.__name__}`", "Add it to `Attributes:`.")
         shown = (models[name].alias or name) if name in models else name

@@ -94,7 +94,7 @@ def _known_fields(method: Any, arguments: Mapping[str, str], others: Mapping[str
         if kind in _SPREAD:
             spread = _SPREAD[kind]
             texts = docstring_of(spread, spread.__name__).fields
-            types = vars(spread)["__annotations__"]
+            types = inspect.get_annotations(spread)
             spread_fields = {
                 name: (annotation_text(types[name]), text) for name, text in texts.items() if name in types
             }

@@ -8,6 +8,7 @@ import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
+from xml.etree import ElementTree
 
 import pytest
 
@@ -117,6 +118,18 @@ def test_a_broken_link_fails_the_build(site: Path, tmp_path: Path) -> None:
     built = build(tmp_path / "site", configuration=tmp_path / "mkdocs.yml")
     assert built.returncode != 0
     assert "nowhere.md" in built.stdout + built.stderr
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "images").glob("*.svg")), ids=lambda path: path.name)
+def test_a_drawing_can_be_read(path: Path) -> None:
+    drawing = ElementTree.parse(path).getroot()
+    space = "{http://www.w3.org/2000/svg}"
+    # For those who cannot see it, and for searches.
+    assert all(drawing.findtext(f"{space}{name}") for name in ("title", "desc"))
+    assert len(drawing.findall(f".//{space}text")) > 10
+    assert "prefers-color-scheme: dark" in (drawing.findtext(f"{space}style") or "")
+    pages = [page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md")]
+    assert any(f"(images/{path.name})" in text for text in pages)
 
 
 def test_the_navigation_is_that_of_the_index() -> None:
