@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         MlgymError as MlgymError,
         ModelError as ModelError,
         PluginError as PluginError,
+        RequestRefused as RequestRefused,
         SandboxError as SandboxError,
         SandboxUnavailableError as SandboxUnavailableError,
         ToolError as ToolError,
@@ -79,14 +80,17 @@ if TYPE_CHECKING:
         Message as Message,
         Metric as Metric,
         Model as Model,
+        ModelCall as ModelCall,
         ModelReply as ModelReply,
         ModelToolCall as ModelToolCall,
         Mount as Mount,
+        Note as Note,
         Preparation as Preparation,
         Sampling as Sampling,
         Sandbox as Sandbox,
         SandboxLayout as SandboxLayout,
         SandboxProcess as SandboxProcess,
+        SharedNotes as SharedNotes,
         SubmissionFile as SubmissionFile,
         SubmittedProgram as SubmittedProgram,
         Task as Task,
@@ -99,13 +103,17 @@ if TYPE_CHECKING:
         Limits as Limits,
     )
     from mlgym_core.making import EnvOptions as EnvOptions
+    from mlgym_core.notes import check_note as check_note
     from mlgym_core.predictions import (
         any_text as any_text,
         finite_number as finite_number,
         one_of as one_of,
         read_predictions as read_predictions,
     )
+    from mlgym_core.sandbox.environments import packages_for as packages_for
+    from mlgym_core.sandbox.listening import Listener as Listener
     from mlgym_core.seeds import derive_seed as derive_seed
+    from mlgym_core.settings import cache_dir as cache_dir, is_offline as is_offline
     from mlgym_core.specs import (
         AgentSpec as AgentSpec,
         ExecutorSpec as ExecutorSpec,
@@ -142,20 +150,24 @@ _NAMES = {
     "mlgym_core.making": "EnvOptions",
     "mlgym_core.errors": (
         "BudgetExhausted CapabilityError ConfigurationError ConflictError ContextTooLong DataError EpisodeOver "
-        "GraderError InfrastructureError InvalidSubmission MlgymError ModelError PluginError SandboxError "
-        "SandboxUnavailableError ToolError UnknownNameError UsageError"
+        "GraderError InfrastructureError InvalidSubmission MlgymError ModelError PluginError RequestRefused "
+        "SandboxError SandboxUnavailableError ToolError UnknownNameError UsageError"
     ),
     "mlgym_core.face": ("Env make make_async"),
     "mlgym_core.hookspecs": ("API_VERSION hookimpl"),
     "mlgym_core.host": ("Host default_host"),
     "mlgym_core.interfaces": (
-        "Agent Anchors Attack EpisodeEvent EpisodeModel Executor Grading Kept Message Metric Model ModelReply "
-        "ModelToolCall Mount Preparation Sampling Sandbox SandboxLayout SandboxProcess SubmissionFile SubmittedProgram "
-        "Task Tool ToolContext ToolResult ToolSchema"
+        "Agent Anchors Attack EpisodeEvent EpisodeModel Executor Grading Kept Message Metric Model ModelCall "
+        "ModelReply ModelToolCall Mount Note Preparation Sampling Sandbox SandboxLayout SandboxProcess SharedNotes "
+        "SubmissionFile SubmittedProgram Task Tool ToolContext ToolResult ToolSchema"
     ),
     "mlgym_core.limits": ("Limits"),
+    "mlgym_core.notes": "check_note",
     "mlgym_core.predictions": "any_text finite_number one_of read_predictions",
+    "mlgym_core.sandbox.environments": "packages_for",
+    "mlgym_core.sandbox.listening": "Listener",
     "mlgym_core.seeds": "derive_seed",
+    "mlgym_core.settings": "cache_dir is_offline",
     "mlgym_core.specs": (
         "AgentSpec ExecutorSpec MetricSpec ModelSpec Resources SandboxSpec SuiteSpec TaskMetric TaskSpec ToolSpec"
     ),

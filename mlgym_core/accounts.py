@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+from mlgym_core.budgets import Usage
 from mlgym_core.interfaces import Model
-from mlgym_core.metering import Usage
 
 
 def used_before(run_folder: Path, model: Model | None) -> tuple[Usage, float]:
     """Return what the recorded model calls of a run used, and for how many seconds its episodes went on.
 
-    Episodes that went on at the same time count once.
+    A call that began and whose end is not recorded was cut off with its runner: its request counts. Episodes that went
+    on at the same time count once.
 
     Args:
         model: Knows the prices of calls whose cost is not recorded.
@@ -23,20 +26,37 @@ def used_before(run_folder: Path, model: Model | None) -> tuple[Usage, float]:
     times = []
     for path in (*run_folder.glob("episodes/*/trajectory.jsonl"), *run_folder.glob("episodes/*/attempts/*/*.jsonl")):
         seconds = 0.0
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                event = json.loads(line)
-                seconds = float(event["t"])
-            except (ValueError, KeyError, TypeError):
-                # The last line of a runner that was killed may be cut off by a full disk.
-                continue
-            if event["type"] == "model" and event["prompt_tokens"] is not None:
-                prompt, completion = int(event["prompt_tokens"]), int(event["completion_tokens"])
-                price = None if model is None else model.price_usd(prompt, completion)
-                usage.add(prompt, completion, event["cost_usd"], price or 0.0)
+        unanswered: dict[int, int] = {}
+        for event in _events(path):
+            seconds = float(event["t"])
+            if event["type"] == "model_call":
+                unanswered[event["number"]] = int(event["request_tokens"])
+            elif event["type"] == "model_attempt":
+                _add(usage, model, int(event["prompt_tokens"]), int(event["completion_tokens"]), None)
+            elif event["type"] == "model":
+                unanswered.pop(event.get("number", 0), None)
+                if event["prompt_tokens"] is not None:
+                    prompt, completion = int(event["prompt_tokens"]), int(event["completion_tokens"])
+                    _add(usage, model, prompt, completion, event["cost_usd"])
+        for tokens in unanswered.values():
+            _add(usage, model, tokens, 0, None)
         end = _ended(path.with_name("episode.json"), seconds) or path.stat().st_mtime
         times.append((end - seconds, end))
     return usage, _covered(times)
+
+
+def _events(path: Path) -> Iterator[dict[str, Any]]:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        # The last line of a runner that was killed may be cut off by a full disk.
+        with contextlib.suppress(ValueError):
+            event = json.loads(line)
+            if isinstance(event, dict) and isinstance(event.get("t"), int | float):
+                yield event
+
+
+def _add(usage: Usage, model: Model | None, prompt: int, completion: int, cost_usd: float | None) -> None:
+    price = None if model is None else model.price_usd(prompt, completion)
+    usage.add(prompt, completion, cost_usd, price or 0.0)
 
 
 def _ended(path: Path, seconds: float) -> float | None:

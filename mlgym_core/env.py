@@ -11,11 +11,12 @@ import dataclasses
 import secrets
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from mlgym_core.budgets import Budget, EpisodeClock
 from mlgym_core.episode import (
     Episode,
     EpisodeIdentity,
@@ -38,13 +39,15 @@ from mlgym_core.errors import (
 )
 from mlgym_core.grading.grader import GradingOrder, grade_submission
 from mlgym_core.ids import slug
-from mlgym_core.interfaces import EpisodeModel, Model, Sandbox, ToolContext, ToolResult
+from mlgym_core.interfaces import EpisodeModel, Model, Mount, Sandbox, SharedNotes, ToolContext, ToolResult
 from mlgym_core.journal import Journal, Observer
 from mlgym_core.limits import Limits, exit_reason_of
-from mlgym_core.metering import Budget, EpisodeClock, MeteredModel
+from mlgym_core.metering import MeteredModel
+from mlgym_core.notes import NotesFile
 from mlgym_core.preparation import PreparedTask
 from mlgym_core.records import episode_folder, write_json
 from mlgym_core.rewards import RewardLedger
+from mlgym_core.sandbox.listening import Listener
 from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
 from mlgym_core.sandbox.shell import as_text
 from mlgym_core.toolbox import BoundTool
@@ -94,6 +97,8 @@ class AsyncEnv(ToolContext):
         model: Model | None = None,
         run_budget: Budget | None = None,
         owns_model: bool = False,
+        on_text: Callable[[str], None] | None = None,
+        mounts: Sequence[Mount] = (),
     ) -> None:
         self._prepared = prepared
         self.task = task_view(prepared, protocol)
@@ -111,6 +116,8 @@ class AsyncEnv(ToolContext):
         self._model = model
         self._run_budget = run_budget
         self._owns_model = owns_model
+        self._on_text = on_text
+        self._mounts = mounts
         self._episode: Episode | None = None
         self._busy = False
 
@@ -256,6 +263,8 @@ class AsyncEnv(ToolContext):
             observers=self._observers,
             model=self._model,
             run_budget=self._run_budget,
+            on_text=self._on_text,
+            mounts=self._mounts,
         )
         episode = await twin._begin(None, snapshot._ledger.copy(), snapshot)
         episode.steps = snapshot.step
@@ -280,12 +289,25 @@ class AsyncEnv(ToolContext):
         self._record_beginning(episode, observation, snapshot)
         return observation
 
+    def fall_back_on(self, snapshot: Snapshot | None) -> None:
+        """Say what is graded if the episode ends otherwise than by `submit`: at a limit, say, or when its agent stops.
+
+        Without it, that is what lies in the workspace at that moment. The last call counts; forks do not inherit it.
+
+        Args:
+            snapshot: A snapshot of this episode, or None for the workspace again.
+
+        Raises:
+            EpisodeOver: if no episode is going on.
+        """
+        self._current().fallback = snapshot
+
     async def _begin(self, episode_id: str | None, ledger: RewardLedger, origin: Snapshot | None = None) -> Episode:
         self.result = None
         episode_id = episode_id or f"{slug(self._prepared.spec.id)}-{secrets.token_hex(5)}"
         folder = None if self._run_folder is None else episode_folder(self._run_folder, episode_id)
         place = None if origin is None else origin._workplace
-        workplace = Workplace(self._prepared, self._sandbox_class, place)
+        workplace = Workplace(self._prepared, self._sandbox_class, place, self._mounts)
         try:
             await workplace.open()
             journal = Journal(episode_id, folder, self._observers)
@@ -301,7 +323,15 @@ class AsyncEnv(ToolContext):
         self._episode.is_fork = origin is not None
         if self._model is not None:
             budgets = [budget] if self._run_budget is None else [budget, self._run_budget]
-            self._episode.model = MeteredModel(self._model, self._identity.model or "", journal, clock, budgets)
+            self._episode.model = MeteredModel(
+                self._model,
+                self._identity.model or "",
+                journal,
+                clock,
+                budgets,
+                repeat=self._identity.repeat,
+                on_text=self._on_text,
+            )
         return self._episode
 
     def _record_beginning(self, episode: Episode, observation: Observation, origin: Snapshot | None = None) -> None:
@@ -355,18 +385,7 @@ class AsyncEnv(ToolContext):
             message = f"The tool {call.tool!r} broke: {type(problem).__name__}: {problem}"
             episode.journal.error(message=message)
             result, error = ToolResult(text=message), True
-        observation = Observation(
-            text=_encodable(result.text),
-            exit_code=result.exit_code,
-            duration_s=time.perf_counter() - began,
-            truncated=result.truncated,
-            timed_out=result.timed_out,
-            cwd=_encodable(episode.workplace.working_directory),
-            steps_left=max(self.limits.max_steps - episode.steps, 0),
-            score=result.score,
-            error=error,
-        )
-        episode.observation = observation
+        observation = self._observe(episode, result, time.perf_counter() - began, error=error)
         reason, limit = self._reason_to_end(episode)
         if reason is None:
             episode.journal.observation(observation, step=episode.steps, reward=episode.step_reward)
@@ -385,6 +404,101 @@ class AsyncEnv(ToolContext):
         info: Info = {"score": score, "exit_reason": reason, "limit": limit}
         return observation, reward, reason == "submitted", reason != "submitted", info
 
+    def _observe(self, episode: Episode, result: ToolResult, seconds: float, *, error: bool = False) -> Observation:
+        """Return what a tool's result looks like to the agent, which is the last observation from now on."""
+        episode.observation = Observation(
+            text=_encodable(result.text),
+            exit_code=result.exit_code,
+            duration_s=seconds,
+            truncated=result.truncated,
+            timed_out=result.timed_out,
+            cwd=_encodable(episode.workplace.working_directory),
+            steps_left=max(self.limits.max_steps - episode.steps, 0),
+            score=result.score,
+            error=error,
+        )
+        return episode.observation
+
+    async def run_program(self, command: str, *, seconds: float | None = None) -> Observation:
+        """Run a command that plays the episode by itself, such as another agent's program, and wait for its end.
+
+        It is no step, and the episode goes on after it: let the agent return, so that what is in the workspace is
+        graded. Meanwhile other tasks may call `validate`, `submit`, `count_step` and `end_command`, but not `step`.
+
+        Args:
+            command: A shell command.
+            seconds: Wall time after which it is ended; what the episode has left unless given. The working time that
+                is left is not looked at, since model calls may stop it: end the command when none is left.
+
+        Raises:
+            EpisodeOver: if no episode is going on.
+            ToolError: if the command is too long.
+            UsageError: if a step is going on.
+            SandboxError: if the sandbox fails.
+        """
+        episode = self._idle()
+        limits = [limit for limit in (seconds, episode.clock.seconds_left) if limit is not None]
+        self._busy = True
+        try:
+            episode.step_reward = 0.0
+            episode.journal.action(step=episode.steps, tool="bash", arguments={"command": command})
+            began = time.perf_counter()
+            result = await self._run_in_shell(episode, command, min(limits, default=None))
+            observation = self._observe(episode, result, time.perf_counter() - began)
+            episode.journal.observation(observation, step=episode.steps, reward=episode.step_reward)
+            return observation
+        finally:
+            self._busy = False
+
+    def count_step(self) -> None:
+        """Count a step that a program, which `run_program` runs, is about to take: a call of its model, say.
+
+        Raises:
+            BudgetExhausted: if no step is left.
+            EpisodeOver: if no episode is going on.
+        """
+        episode = self._current()
+        if episode.steps >= self.limits.max_steps:
+            raise BudgetExhausted("max_steps", f"max_steps is reached: all {self.limits.max_steps} steps are taken.")
+        episode.steps += 1
+
+    def end_command(self) -> bool:
+        """End the shell command that is running, with everything it started, and return whether one was running.
+
+        Whoever waits for it, in another task, gets what it printed so far.
+
+        Raises:
+            EpisodeOver: if no episode is going on.
+        """
+        episode = self._current()
+        ended = episode.workplace.end_command()
+        episode.command_was_ended |= ended
+        return ended
+
+    async def listen(self) -> Listener:
+        """Return a listening socket on the loopback interface inside the sandbox, to be accepted from out here.
+
+        It works where the sandbox has no network, too. Where it shares that of the host, every process of the host can
+        connect. It leads nowhere any more once the shell has ended, and is closed by whoever asked for it.
+
+        Raises:
+            EpisodeOver: if no episode is going on.
+            SandboxError: if the sandbox cannot give one.
+        """
+        return await self._idle().workplace.listen()
+
+    def path_inside(self, path: Path) -> str:
+        """Return the path at which the sandbox shows a path of the host, such as one below a mount of the agent's.
+
+        Raises:
+            EpisodeOver: if no episode is going on.
+            UsageError: if it does not show it.
+        """
+        try:
+            return self._current().workplace.sandbox.inside(path)
+        except ValueError as error:
+            raise UsageError(f"{error} Name it in the agent's `sandbox_mounts`.") from None
+
     async def close(self) -> None:
         """End what is going on and remove its traces from the machine. An unfinished episode counts as interrupted."""
         await self._abandon()
@@ -394,7 +508,8 @@ class AsyncEnv(ToolContext):
     async def finish(self, exit_reason: ExitReason = "agent_exit", *, limit: str | None = None) -> EpisodeResult:
         """End the episode without a submission of the agent's: grade what is in the workspace.
 
-        If a model call has run into a limit before, that is why it ends.
+        If the agent has submitted before, that is why it ends; likewise if a model call has run into a limit, or time
+        is up.
 
         Args:
             limit: The limit that ends it, such as `max_cost`; the exit reason follows from it.
@@ -403,8 +518,13 @@ class AsyncEnv(ToolContext):
             EpisodeOver: if no episode is going on.
         """
         episode = self._idle()
-        if exit_reason == "agent_exit" and episode.model is not None and episode.model.exhausted is not None:
-            limit = limit or episode.model.exhausted.limit
+        if exit_reason == "agent_exit" and limit is None:
+            if episode.submitted:
+                exit_reason = "submitted"
+            elif episode.model is not None and episode.model.exhausted is not None:
+                limit = episode.model.exhausted.limit
+            elif (late := episode.clock.exhausted()) is not None:
+                limit = late.limit
         if limit is not None:
             exit_reason = exit_reason_of(limit)
             episode.journal.limit(name=limit)
@@ -456,12 +576,17 @@ class AsyncEnv(ToolContext):
     # ------------------------------------------------------------------------------ what tools are given
 
     async def run_shell(self, command: str) -> ToolResult:
-        episode = self._current()
-        seconds = self._action_seconds()
+        return await self._run_in_shell(self._current(), command, self._action_seconds())
+
+    async def _run_in_shell(self, episode: Episode, command: str, seconds: float | None) -> ToolResult:
+        episode.command_was_ended = False
         result = await episode.workplace.run(command, seconds)
         text = as_text(result.output)
         notes = []
-        if result.timed_out:
+        timed_out = result.timed_out and not episode.command_was_ended
+        if result.timed_out and episode.command_was_ended:
+            notes.append("[The command was ended, and so were its processes.]")
+        elif result.timed_out:
             notes.append(
                 f"[The command was still running after {seconds:g} s, so that it and its processes were ended.]"
             )
@@ -474,7 +599,7 @@ class AsyncEnv(ToolContext):
         if notes:
             text = "\n".join([*([text.rstrip("\n")] if text.strip() else []), *notes])
         return ToolResult(
-            text=text, exit_code=result.exit_code, truncated=result.omitted_bytes > 0, timed_out=result.timed_out
+            text=text, exit_code=result.exit_code, truncated=result.omitted_bytes > 0, timed_out=timed_out
         )
 
     async def read_file(self, path: str, max_bytes: int) -> bytes:
@@ -485,12 +610,21 @@ class AsyncEnv(ToolContext):
 
     async def validate(self) -> ToolResult:
         episode = self._current()
+        # A program in the sandbox may ask for several at once, and for one while the episode ends.
+        async with episode.grading:
+            if episode.is_ending:
+                raise EpisodeOver("The episode is ending; nothing is validated any more.")
+            return await self._validate(episode)
+
+    async def _validate(self, episode: Episode) -> ToolResult:
         left = self.validations_left
         if left == 0:
             raise ToolError("No validation is left. Submit when you are done.")
         episode.validations += 1
         episode.meter.used += 1
         score = await self._grade(episode, split_of_validations(self._protocol))
+        if self._episode is not episode:
+            raise EpisodeOver("The environment was closed while a validation was going on.")
         reward = episode.ledger.validation(score.normalized) if self._protocol == "strict" else 0.0
         episode.step_reward += reward
         if score.value is not None:
@@ -502,6 +636,22 @@ class AsyncEnv(ToolContext):
         if left is not None:
             text += f"\nValidations left: {left - 1}."
         return ToolResult(text=text, score=score)
+
+    @property
+    def shared_notes(self) -> SharedNotes | None:
+        if self._run_folder is None or not self._notes_are_shared:
+            return None
+        return NotesFile(
+            self._run_folder,
+            agent=self._identity.agent,
+            model=self._identity.model,
+            episode_id=self._current().id,
+            task=self.task.id,
+        )
+
+    @property
+    def _notes_are_shared(self) -> bool:
+        return any(tool.shares_notes for tool in self._tools.values())
 
     async def submit(self) -> ToolResult:
         self._current().submitted = True
@@ -544,8 +694,13 @@ class AsyncEnv(ToolContext):
         return ("max_steps", "max_steps") if episode.steps >= self.limits.max_steps else (None, None)
 
     async def _grade_final(self, episode: Episode, reason: ExitReason) -> Score:
-        await episode.workplace.end_processes()
-        return await self._grade(episode, "test", exit_reason=reason)
+        async with episode.grading:
+            episode.is_ending = True
+            if reason != "submitted" and episode.fallback is not None:
+                await episode.workplace.restore(episode.fallback._workplace)
+                self._record_beginning(episode, episode.fallback.observation, episode.fallback)
+            await episode.workplace.end_processes()
+            return await self._grade(episode, "test", exit_reason=reason)
 
     async def _grade(self, episode: Episode, split: Split, *, exit_reason: ExitReason | None = None) -> Score:
         submission = scratch_folder("submission")
@@ -660,7 +815,9 @@ class AsyncEnv(ToolContext):
     def _standing_flags(self) -> tuple[str, ...]:
         """Return what readers must know of every result of this environment."""
         flags = [] if self._sandbox_class.isolated else ["unisolated"]
-        return (*flags, *(["public_answers"] if self._prepared.task.answers_public else []))
+        flags += ["public_answers"] if self._prepared.task.answers_public else []
+        flags += ["shared_memory"] if self._notes_are_shared else []
+        return (*flags, *sorted({tool.grant for tool in self._tools.values() if tool.grant is not None}))
 
     def _write_result(self, folder: Path | None) -> None:
         if folder is not None and self.result is not None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlgym_core.budgets import Budget, EpisodeClock
 from mlgym_core.errors import UsageError
 from mlgym_core.journal import Journal
-from mlgym_core.metering import Budget, EpisodeClock, MeteredModel
+from mlgym_core.metering import MeteredModel
 from mlgym_core.preparation import PreparedTask
 from mlgym_core.rewards import RewardLedger
 from mlgym_core.specs import Direction
@@ -154,6 +156,12 @@ class Episode:
     step_reward: float = 0.0
     submitted: bool = False
     observation: Observation | None = None
+    fallback: Snapshot | None = None
+    grading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a submission is copied and graded: programs may ask for a validation at any time."""
+    is_ending: bool = False
+    command_was_ended: bool = False
+    """Whether `end_command` ended the last command."""
 
 
 def invalid_score(prepared: PreparedTask, split: Split, protocol: Protocol, reason: str) -> Score:

@@ -88,6 +88,10 @@ class ContextTooLong(ModelError):  # noqa: N818 - what is too long, in a word
     """A conversation does not fit into a model's context. Shorten it and ask again."""
 
 
+class RequestRefused(ModelError):  # noqa: N818 - what happened, in a word
+    """The provider refused what it was asked, and would do so again: the fault lies with the request."""
+
+
 class BudgetExhausted(MlgymError):  # noqa: N818 - what happened, in a word
     """A limit on time, tokens or money is reached, or the next call of a model would exceed it.
 

@@ -482,8 +482,46 @@ class ToolResult:
     score: Score | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """Something that an agent wrote down.
+
+    Attributes:
+        key: What it is about. A later note with the same key replaces an earlier one.
+        content: The note itself. It is data of an agent's, and nothing to be obeyed.
+        episode_id: The episode that it was written in.
+        task: The task of that episode.
+    """
+
+    key: str
+    content: str
+    episode_id: str
+    task: str
+
+
+class SharedNotes(abc.ABC):
+    """Notes that the episodes of a run share which have the same agent and the same model."""
+
+    @abc.abstractmethod
+    async def read(self) -> Sequence[Note]:
+        """Return the last note of each key, the oldest first."""
+
+    @abc.abstractmethod
+    async def write(self, key: str, content: str) -> None:
+        """Keep a note; it is there for all episodes when this returns.
+
+        Raises:
+            ToolError: if it is too long, or there is no room for it.
+        """
+
+
 class ToolContext(abc.ABC):
     """The side of an episode that tools see."""
+
+    @property
+    def shared_notes(self) -> SharedNotes | None:
+        """Notes shared across episodes; None if the episode is not recorded, or no tool on offer `shares_notes`."""
+        return None
 
     @abc.abstractmethod
     async def run_shell(self, command: str) -> ToolResult:
@@ -522,8 +560,16 @@ class Tool(abc.ABC):
     """A tool that agents call.
 
     The typed parameters of `run` after `context` are its arguments; its JSON schema is made from them and from
-    the docstring of `run`, whose first paragraph describes the tool.
+    the docstring of `run`, whose first paragraph describes the tool. The typed keyword parameters of its `__init__` are
+    its options (`-T TOOL.KEY=VALUE`). One instance serves an episode, all forks of it and what follows in the same
+    environment.
+
+    Attributes:
+        shares_notes: Whether it carries notes from one episode to others, as `ToolContext.shared_notes` lets it.
+            Results are then flagged `shared_memory`.
     """
+
+    shares_notes: bool = False
 
     run: ClassVar[Callable[..., Awaitable[ToolResult]]]
     """`async def run(self, context: ToolContext, …) -> ToolResult`."""
@@ -536,7 +582,12 @@ class Agent(abc.ABC):
     """Something that plays episodes.
 
     The typed keyword parameters of its `__init__` are its options (`-A key=value`). One instance plays one episode.
+
+    Class attributes:
+        sends_tools: Whether its model is sent the schemas of the tools, for `mlgym run --show-prompt`.
     """
+
+    sends_tools: ClassVar[bool] = True
 
     @abc.abstractmethod
     def run(self, env: AsyncEnv) -> Awaitable[None] | None:
@@ -547,8 +598,21 @@ class Agent(abc.ABC):
         is in the workspace is graded.
         """
 
-    def opening(self, env: AsyncEnv) -> Sequence[Message]:
+    def sandbox_mounts(self) -> Sequence[Mount]:
+        """Return what the episode's sandbox is to show besides, such as a folder of packages; read-only.
+
+        It is called in a thread, before any episode begins and again for each, and may take its time the first time.
+        `env.path_inside` tells where what a mount shows is seen.
+
+        Raises:
+            MlgymError: if it cannot be had; nothing is played then.
+        """
+        return ()
+
+    def opening(self, env: AsyncEnv) -> Sequence[Message] | Awaitable[Sequence[Message]]:
         """Return the messages that a language model sees first, for `mlgym run --show-prompt`; none unless it has one.
+
+        It may be asynchronous, and look around in the environment.
 
         Args:
             env: The environment, which has been reset.
@@ -671,6 +735,45 @@ ToolSchema = Mapping[str, Any]
 """A tool on offer: `{"name", "description", "parameters"}`, the parameters as a JSON schema."""
 
 
+class ModelCall(abc.ABC):
+    """A call as its model sees it: here the model says what becomes of it before there is an answer.
+
+    All of it belongs to the event loop in which `Model.complete` was called.
+
+    Attributes:
+        repeat: Which repetition of its episode it belongs to, from 0.
+    """
+
+    repeat: int
+
+    @abc.abstractmethod
+    def attempt_failed(self, error: str, *, completion_tokens: int = 0) -> None:
+        """Count and record an attempt that failed, but for which the provider may charge.
+
+        Args:
+            error: What failed.
+            completion_tokens: Tokens of the answer, as far as it came.
+        """
+
+    @abc.abstractmethod
+    async def next_attempt(self, pause: float) -> Sampling:
+        """Wait, if time and budgets allow a further attempt, and return its settings.
+
+        Args:
+            pause: Seconds to wait.
+
+        Returns:
+            The settings of the call, perhaps with a shorter answer than before.
+
+        Raises:
+            BudgetExhausted: if they do not allow it. Let it pass.
+        """
+
+    @abc.abstractmethod
+    def said(self, text: str) -> None:
+        """Show those who watch the text of an answer as far as it came."""
+
+
 class Model(abc.ABC):
     """A language model. One instance serves all episodes of a run, at the same time.
 
@@ -689,12 +792,23 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     async def complete(
-        self, messages: Sequence[Message], tools: Sequence[ToolSchema] = (), sampling: Sampling = Sampling()
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema] = (),
+        sampling: Sampling = Sampling(),
+        call: ModelCall | None = None,
     ) -> ModelReply:
         """Answer a conversation.
 
+        Args:
+            messages: The conversation.
+            tools: The tools on offer.
+            sampling: How to answer.
+            call: Who is to know of failed attempts, and decides on further ones; None outside of episodes.
+
         Raises:
             ContextTooLong: if it does not fit into the model's context.
+            RequestRefused: if the provider refuses it for another reason that lies in the request.
             ModelError: if the provider fails, after having been tried again where that may help.
         """
 
@@ -794,7 +908,8 @@ class EpisodeEvent:
         episode_id: Which episode.
         seq: Number of the event in its episode, from 0.
         t: Seconds since reset.
-        type: `reset`, `model`, `action`, `observation`, `validation`, `submission`, `score`, `limit`, `error` or `end`.
+        type: `reset`, `model_call`, `model_attempt`, `model`, `action`, `observation`, `validation`, `submission`,
+            `score`, `limit`, `error` or `end`.
         fields: The fields of that type, as documented in the reference.
     """
 
@@ -816,6 +931,7 @@ __all__ = [
     "Message",
     "Metric",
     "Model",
+    "ModelCall",
     "ModelReply",
     "ModelToolCall",
     "Mount",

@@ -105,9 +105,48 @@ class Journal:
             },
         )
 
+    def model_call(self, *, number: int, request_tokens: int, reserved_tokens: int, reserved_usd: float | None) -> None:
+        """A language model is about to be asked, so that a runner that is killed leaves what it may have to pay for.
+
+        Args:
+            number: How many calls were begun, this one included.
+            request_tokens: About how many tokens the request has.
+            reserved_tokens: Tokens that it and its answer may have, as far as budgets know.
+            reserved_usd: What they would cost, in US dollars; null if unknown.
+        """
+        self._append(
+            "model_call",
+            {
+                "number": number,
+                "request_tokens": request_tokens,
+                "reserved_tokens": reserved_tokens,
+                "reserved_usd": reserved_usd,
+            },
+        )
+
+    def model_attempt(self, *, number: int, prompt_tokens: int, completion_tokens: int, error: str) -> None:
+        """An attempt of a call failed, for which the provider may charge; its cost is unknown.
+
+        Args:
+            number: The number of the call.
+            prompt_tokens: About how many tokens its request had.
+            completion_tokens: About how many of the answer came.
+            error: What failed.
+        """
+        self._append(
+            "model_attempt",
+            {
+                "number": number,
+                "prompt_tokens": prompt_tokens,
+                "completion_tokens": completion_tokens,
+                "error": error,
+            },
+        )
+
     def model(
         self,
         *,
+        number: int,
         call: int,
         model: str,
         new_messages: Sequence[Any],
@@ -121,6 +160,7 @@ class Journal:
         """A language model answered, or failed.
 
         Args:
+            number: How many calls were begun until this one, itself included.
             call: How many calls were answered, this one included.
             model: The model's id.
             new_messages: Messages that were not sent before in the episode. They are numbered in this order.
@@ -139,6 +179,7 @@ class Journal:
         self._append(
             "model",
             {
+                "number": number,
                 "call": call,
                 "model": model,
                 "new_messages": new_messages,

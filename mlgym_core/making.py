@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
+from mlgym_core.budgets import Budget
 from mlgym_core.env import AsyncEnv
 from mlgym_core.episode import EpisodeIdentity
 from mlgym_core.errors import UsageError
 from mlgym_core.host import Host, default_host
-from mlgym_core.interfaces import Model
+from mlgym_core.interfaces import Model, Mount
 from mlgym_core.journal import Observer
 from mlgym_core.limits import Limits
-from mlgym_core.metering import Budget
 from mlgym_core.models import make_model
 from mlgym_core.preparation import prepare_task
 from mlgym_core.records import new_run_folder
@@ -39,6 +39,8 @@ class EnvOptions(TypedDict, total=False):
         protocol: `strict` (the default), or `paper` for the rules of the 2025 benchmark.
         variant: The task's first variant unless given.
         tools: Ids of the tools on offer; the default tools unless given.
+        tool_options: Options of the tools, by `TOOL.KEY`.
+        grants: What tools that need a grant are granted, such as `literature`.
         runs_dir: Where episodes are recorded; not at all unless given.
         max_steps: Actions per episode, 50 unless given.
         max_time: Wall time per episode, in seconds; no limit unless given.
@@ -57,6 +59,8 @@ class EnvOptions(TypedDict, total=False):
     protocol: Protocol
     variant: str | None
     tools: Sequence[str] | None
+    tool_options: Mapping[str, Any] | None
+    grants: Sequence[str]
     runs_dir: str | Path | None
     max_steps: int
     max_time: float | None
@@ -77,6 +81,8 @@ async def make_env(
     identity: EpisodeIdentity | None = None,
     observers: Sequence[Observer] = (),
     run_budget: Budget | None = None,
+    on_text: Callable[[str], None] | None = None,
+    mounts: Sequence[Mount] = (),
     **options: Unpack[EnvOptions],
 ) -> AsyncEnv:
     """Return an environment. `make` and `make_async` are the public ways to call this; the runner calls it, too.
@@ -86,6 +92,8 @@ async def make_env(
         identity: Who plays.
         observers: Told of every event, besides the plugins that observe.
         run_budget: What model calls are paid from besides the episode's own budget.
+        on_text: Is shown answers of the language model while they are said.
+        mounts: What sandboxes show besides, read-only.
     """
     unknown = set(options) - set(EnvOptions.__annotations__)
     if unknown:
@@ -109,6 +117,9 @@ async def make_env(
         raise UsageError("model_options are for a model that is given as PROVIDER/NAME.")
     elif model is not None and identity.model is None:
         identity = dataclasses.replace(identity, model=f"{model.provider}/{model.name}")
+    tools = load_tools(
+        host, options.get("tools"), options=options.get("tool_options") or {}, grants=options.get("grants", ())
+    )
     needs = needs_of(host.tasks.spec(task))
     sandbox_name, sandbox_class = choose_sandbox(host, options.get("sandbox", "auto"), needs)
     prepared = await asyncio.to_thread(prepare_task, host, task, options.get("variant"), _log.info)
@@ -119,7 +130,7 @@ async def make_env(
         prepared,
         sandbox_name,
         sandbox_class,
-        load_tools(host, options.get("tools")),
+        tools,
         seed=options.get("seed", 0),
         reward=reward,
         protocol=protocol,
@@ -130,6 +141,8 @@ async def make_env(
         model=model,
         run_budget=run_budget,
         owns_model=owns_model,
+        on_text=on_text,
+        mounts=mounts,
     )
 
 

@@ -5,288 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
 
+from mlgym_core.budgets import LONG_ANSWER, Budget, EpisodeClock, Usage
 from mlgym_core.conversations import RecordedMessages
 from mlgym_core.errors import BudgetExhausted, EpisodeOver, ModelError
-from mlgym_core.interfaces import EpisodeModel, Message, Model, ModelReply, Sampling, ToolSchema
+from mlgym_core.interfaces import EpisodeModel, Message, Model, ModelCall, ModelReply, Sampling, ToolSchema
 from mlgym_core.journal import Journal
-from mlgym_core.limits import Limits, RunLimits
 
 _SHORTEST_ANSWER = 64
 """Tokens. An answer that has to be shorter than this (and than what was asked for) is not worth its price."""
-_LONG_ANSWER = 4096
-"""Tokens. Where nothing is known of a model, budgets that leave more than this are not told to it."""
 _LETTERS_PER_TOKEN = 4
-
-
-@dataclass
-class Usage:
-    """What model calls used.
-
-    Attributes:
-        prompt_tokens: Tokens of requests.
-        completion_tokens: Tokens of answers.
-        cost_usd: The known part of their cost, in US dollars.
-        estimated_usd: What calls of unknown cost must have cost at least, as far as prices are known.
-        unknown: How many calls have an unknown cost.
-        calls: How many calls there were.
-    """
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost_usd: float = 0.0
-    estimated_usd: float = 0.0
-    unknown: int = 0
-    calls: int = 0
-
-    def add(self, prompt_tokens: int, completion_tokens: int, cost_usd: float | None, estimated_usd: float) -> None:
-        """Count a call. `estimated_usd` counts where the cost is unknown."""
-        self.calls += 1
-        self.prompt_tokens += prompt_tokens
-        self.completion_tokens += completion_tokens
-        if cost_usd is None:
-            self.unknown += 1
-            self.estimated_usd += estimated_usd
-        else:
-            self.cost_usd += cost_usd
-
-    @property
-    def total_cost_usd(self) -> float | None:
-        """The cost of all calls in US dollars; None if there were none, or one of them has an unknown cost."""
-        return None if self.unknown or not self.calls else self.cost_usd
-
-
-class Budget:
-    """Money and tokens that several callers share: an episode and its forks, or all episodes of a run.
-
-    A call reserves what it may cost at most before it is made, so that calls at the same time do not exceed the budget
-    together.
-
-    Args:
-        prefix: What the names of its limits begin with: `max_` or `max_run_`.
-        max_cost: US dollars; None for no limit.
-        max_tokens: Tokens; None for no limit.
-        max_time: Wall time from now, in seconds; None for no limit.
-        spent: What was used before.
-    """
-
-    def __init__(
-        self,
-        prefix: str,
-        *,
-        max_cost: float | None = None,
-        max_tokens: int | None = None,
-        max_time: float | None = None,
-        spent: Usage | None = None,
-    ) -> None:
-        self._prefix = prefix
-        self._max_cost = max_cost
-        self._max_tokens = max_tokens
-        self._max_time = max_time
-        self._end = None if max_time is None else time.monotonic() + max_time
-        self.spent = spent or Usage()
-        self._reserved_cost = 0.0
-        self._reserved_tokens = 0
-        self._reservations = 0
-        self._waiting: set[asyncio.Future[None]] = set()
-
-    @classmethod
-    def of_episode(cls, limits: Limits) -> Budget:
-        """Return the budget of an episode. Its time is the episode's own affair."""
-        return cls("max_", max_cost=limits.max_cost, max_tokens=limits.max_tokens)
-
-    @classmethod
-    def of_run(cls, limits: RunLimits, spent: Usage, seconds: float) -> Budget:
-        """Return the budget of a run that has already spent something and taken so many seconds."""
-        left = None if limits.max_run_time is None else limits.max_run_time - seconds
-        cost, tokens = limits.max_run_cost, limits.max_run_tokens
-        return cls("max_run_", max_cost=cost, max_tokens=tokens, max_time=left, spent=spent)
-
-    @property
-    def is_limited(self) -> bool:
-        """Whether money or tokens are limited."""
-        return self._max_cost is not None or self._max_tokens is not None
-
-    @property
-    def limits_cost(self) -> bool:
-        """Whether money is limited."""
-        return self._max_cost is not None
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Wall time that is left, in seconds; None without a limit."""
-        return None if self._end is None else max(self._end - time.monotonic(), 0.0)
-
-    @property
-    def cost_left(self) -> float | None:
-        """US dollars that are neither spent nor reserved; None without a limit."""
-        if self._max_cost is None:
-            return None
-        return max(self._max_cost - self.spent.cost_usd - self.spent.estimated_usd - self._reserved_cost, 0.0)
-
-    @property
-    def tokens_left(self) -> int | None:
-        """Tokens that are neither spent nor reserved; None without a limit."""
-        if self._max_tokens is None:
-            return None
-        used = self.spent.prompt_tokens + self.spent.completion_tokens
-        return max(self._max_tokens - used - self._reserved_tokens, 0)
-
-    def exhausted(self) -> BudgetExhausted | None:
-        """Return what says that nothing is left, whatever a call may cost, or None."""
-        if self.seconds_left == 0.0:
-            return self._error("time", f"{self._prefix}time is reached.")
-        if self._reservations:
-            return None
-        if self.cost_left == 0.0:
-            return self._error("cost", f"{self._prefix}cost is reached: {self._money_spent()}.")
-        if self.tokens_left == 0:
-            return self._error("tokens", f"{self._prefix}tokens is reached: {self._tokens_spent()}.")
-        return None
-
-    def answer_tokens_left(self, request_tokens: int, model: Model) -> tuple[float, BudgetExhausted]:
-        """Return how long an answer to a request may be, in tokens, and what to say if that is too short."""
-        allowed = math.inf
-        error = self._error("tokens", "")
-        if (tokens := self.tokens_left) is not None:
-            allowed = tokens - request_tokens
-            error = self._error(
-                "tokens", f"A call of about {request_tokens} tokens would exceed {self._prefix}tokens: "
-                f"{self._tokens_spent()}."
-            )  # fmt: skip
-        price = model.price_usd(request_tokens, 0)
-        if (money := self.cost_left) is not None:
-            answer = model.price_usd(request_tokens, _LONG_ANSWER)
-            affordable: float = 0.0 if money <= 0.0 else math.inf
-            if price is not None and answer is not None:
-                left = money - price
-                affordable = left * _LONG_ANSWER / (answer - price) if answer > price else math.inf if left > 0 else 0.0
-            if affordable < allowed:
-                allowed = affordable
-                request = "A call" if price is None else f"A call that costs {price:.4g} USD and more"
-                error = self._error("cost", f"{request} would exceed {self._prefix}cost: {self._money_spent()}.")
-        return allowed, error
-
-    @contextlib.contextmanager
-    def reserved(self, tokens: int, cost_usd: float) -> Iterator[None]:
-        """Reserve tokens and money while a call goes on."""
-        self._reserved_tokens += tokens
-        self._reserved_cost += cost_usd
-        self._reservations += 1
-        try:
-            yield
-        finally:
-            self._reservations -= 1
-            self._reserved_tokens -= tokens
-            # Sums of fractions leave a rest.
-            self._reserved_cost = self._reserved_cost - cost_usd if self._reservations else 0.0
-            for waiting in self._waiting:
-                if not waiting.done():
-                    waiting.set_result(None)
-
-    @property
-    def may_get_more(self) -> bool:
-        """Whether calls are going on that may turn out cheaper than what they reserved."""
-        return self._reservations > 0
-
-    async def change(self) -> None:
-        """Wait until a call has ended."""
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.add(waiting)
-        try:
-            await waiting
-        finally:
-            self._waiting.discard(waiting)
-
-    def _error(self, limit: str, message: str) -> BudgetExhausted:
-        return BudgetExhausted(f"{self._prefix}{limit}", message)
-
-    def _money_spent(self) -> str:
-        return f"{self.spent.cost_usd + self.spent.estimated_usd:.4g} of {self._max_cost:g} USD are spent"
-
-    def _tokens_spent(self) -> str:
-        return f"{self.spent.prompt_tokens + self.spent.completion_tokens} of {self._max_tokens} are used"
-
-
-class EpisodeClock:
-    """The time of an episode, and how much of it a language model was waited for.
-
-    Args:
-        limits: Of the episode.
-        run: The run's budget, if there is one.
-    """
-
-    def __init__(self, limits: Limits, run: Budget | None) -> None:
-        self.started = time.monotonic()
-        self._limits = limits
-        self._run = run
-        self._waited = 0.0
-        self._calls = 0
-        self._calls_began = 0.0
-
-    @property
-    def elapsed(self) -> float:
-        """Wall time since the beginning, in seconds."""
-        return time.monotonic() - self.started
-
-    @property
-    def working(self) -> float:
-        """The same without the time in which a language model was waited for."""
-        waiting = time.monotonic() - self._calls_began if self._calls else 0.0
-        return self.elapsed - self._waited - waiting
-
-    @contextlib.contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Stop the working time. Calls at the same time count once."""
-        if not self._calls:
-            self._calls_began = time.monotonic()
-        self._calls += 1
-        try:
-            yield
-        finally:
-            self._calls -= 1
-            if not self._calls:
-                self._waited += time.monotonic() - self._calls_began
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Wall time that the episode still has, in seconds; None without a limit."""
-        left = [seconds for _, seconds in self._wall_times()]
-        return min(left) if left else None
-
-    @property
-    def action_seconds_left(self) -> float | None:
-        """Time that an action may still take, in seconds; None without a limit."""
-        left = [seconds for _, seconds in (*self._wall_times(), *self._working_times())]
-        return min(left) if left else None
-
-    def exhausted(self) -> BudgetExhausted | None:
-        """Return what says which time is up, or None."""
-        for limit, seconds in (*self._wall_times(), *self._working_times()):
-            if seconds <= 0.0:
-                return BudgetExhausted(limit, f"{limit} is reached.")
-        return None
-
-    def first_end(self) -> tuple[str, float] | None:
-        """Return which limit of wall time comes first, and in how many seconds."""
-        return min(self._wall_times(), key=lambda pair: pair[1], default=None)
-
-    def _wall_times(self) -> list[tuple[str, float]]:
-        times = []
-        if self._limits.max_time is not None:
-            times.append(("max_time", max(self._limits.max_time - self.elapsed, 0.0)))
-        if self._run is not None and (left := self._run.seconds_left) is not None:
-            times.append(("max_run_time", left))
-        return times
-
-    def _working_times(self) -> list[tuple[str, float]]:
-        limit = self._limits.max_working_time
-        return [] if limit is None else [("max_working_time", max(limit - self.working, 0.0))]
 
 
 class MeteredModel(EpisodeModel):
@@ -298,6 +33,8 @@ class MeteredModel(EpisodeModel):
         journal: Where calls are recorded.
         clock: The episode's.
         budgets: What the calls are paid from: the episode's, and the run's if there is one.
+        repeat: Which repetition of its episode this is, from 0.
+        on_text: Is shown answers while they are said.
 
     Attributes:
         usage: What this episode used, without its forks.
@@ -305,8 +42,16 @@ class MeteredModel(EpisodeModel):
     """
 
     def __init__(
-        self, model: Model, id: str, journal: Journal, clock: EpisodeClock, budgets: Sequence[Budget]  # noqa: A002
-    ) -> None:  # fmt: skip
+        self,
+        model: Model,
+        id: str,  # noqa: A002 - the attribute's name
+        journal: Journal,
+        clock: EpisodeClock,
+        budgets: Sequence[Budget],
+        *,
+        repeat: int = 0,
+        on_text: Callable[[str], None] | None = None,
+    ) -> None:
         self.id = id
         self.calls = 0
         self.usage = Usage()
@@ -315,6 +60,9 @@ class MeteredModel(EpisodeModel):
         self._journal = journal
         self._clock = clock
         self._budgets = budgets
+        self._repeat = repeat
+        self._on_text = on_text
+        self._begun = 0
         self._recorded = RecordedMessages()
         self._tools: Sequence[ToolSchema] = ()
         self._is_over = False
@@ -325,49 +73,48 @@ class MeteredModel(EpisodeModel):
         if self._is_over:
             raise EpisodeOver("The episode has ended, so that its language model answers no more.")
         try:
-            with self._clock.waiting():
-                return await self._complete(messages, tools, sampling)
+            with self._clock.waiting(), _Call(self, messages, tools, sampling) as call:
+                return await self._complete(messages, tools, call)
         except BudgetExhausted as error:
             self.exhausted = error
             raise
 
-    async def _complete(
-        self, messages: Sequence[Message], tools: Sequence[ToolSchema], sampling: Sampling
-    ) -> ModelReply:
-        request_tokens = 0
-        if any(budget.is_limited for budget in self._budgets):
-            request_tokens = self.count_tokens(messages, tools)
-        sampling, longest = await self._affordable(request_tokens, sampling)
-        price = self._model.price_usd(request_tokens, longest) or 0.0
+    async def _complete(self, messages: Sequence[Message], tools: Sequence[ToolSchema], call: _Call) -> ModelReply:
+        sampling = await call.reserve()
+        self._begun += 1
+        call.number = self._begun
+        self._journal.model_call(
+            number=call.number,
+            request_tokens=call.request_tokens,
+            reserved_tokens=call.reserved_tokens,
+            reserved_usd=call.reserved_usd,
+        )
+        record = functools.partial(self._record, call.number, messages, tools, sampling)
         first_end = self._clock.first_end()
         began = time.perf_counter()
-        with contextlib.ExitStack() as stack:
-            for budget in self._budgets:
-                stack.enter_context(budget.reserved(request_tokens + longest, price))
-            deadline = asyncio.timeout(None if first_end is None else first_end[1])
-            try:
-                async with deadline:
-                    reply = await self._model.complete(messages, tools, sampling)
-            except ModelError as error:
-                self._record(messages, tools, sampling, seconds=time.perf_counter() - began, error=str(error))
+        deadline = asyncio.timeout(None if first_end is None else first_end[1])
+        try:
+            async with deadline:
+                reply = await self._model.complete(messages, tools, sampling, call)
+        except (ModelError, BudgetExhausted) as error:
+            record(seconds=time.perf_counter() - began, error=str(error))
+            raise
+        except BaseException as error:
+            # Providers charge for what they were asked, whether somebody waits for the answer or not.
+            asked = self.count_tokens(messages, tools)
+            seconds = time.perf_counter() - began
+            cut_off = ModelReply(text="", finish_reason="interrupted", prompt_tokens=asked, estimated=True)
+            self._count(asked, 0, None)
+            if not deadline.expired() or first_end is None:
+                record(seconds=seconds, reply=cut_off, error="The call was interrupted.")
                 raise
-            except (TimeoutError, asyncio.CancelledError) as error:
-                # Providers charge for what they were asked, whether somebody waits for the answer or not.
-                asked = request_tokens or self.count_tokens(messages, tools)
-                seconds = time.perf_counter() - began
-                cut_off = ModelReply(text="", finish_reason="interrupted", prompt_tokens=asked, estimated=True)
-                self._count(asked, 0, None)
-                if not deadline.expired() or first_end is None:
-                    reason = "The call was interrupted."
-                    self._record(messages, tools, sampling, seconds=seconds, reply=cut_off, error=reason)
-                    raise
-                limit = first_end[0]
-                exhausted = BudgetExhausted(limit, f"{limit} was reached while the model was answering.")
-                self._record(messages, tools, sampling, seconds=seconds, reply=cut_off, error=str(exhausted))
-                raise exhausted from error
+            limit = first_end[0]
+            exhausted = BudgetExhausted(limit, f"{limit} was reached while the model was answering.")
+            record(seconds=seconds, reply=cut_off, error=str(exhausted))
+            raise exhausted from error
         self.calls += 1
         self._count(reply.prompt_tokens, reply.completion_tokens, reply.cost_usd)
-        self._record(messages, tools, sampling, seconds=reply.seconds or time.perf_counter() - began, reply=reply)
+        record(seconds=reply.seconds or time.perf_counter() - began, reply=reply)
         return reply
 
     async def _affordable(self, request_tokens: int, sampling: Sampling) -> tuple[Sampling, int]:
@@ -379,7 +126,7 @@ class MeteredModel(EpisodeModel):
             BudgetExhausted: if no answer is affordable.
         """
         bounds = [bound for bound in (sampling.max_tokens, self._model.answer_tokens()) if bound is not None]
-        bound = min(bounds, default=_LONG_ANSWER)
+        bound = min(bounds, default=LONG_ANSWER)
         while True:
             if (late := self._clock.exhausted()) is not None:
                 raise late
@@ -413,6 +160,7 @@ class MeteredModel(EpisodeModel):
 
     def _record(
         self,
+        number: int,
         messages: Sequence[Message],
         tools: Sequence[ToolSchema],
         sampling: Sampling,
@@ -427,6 +175,7 @@ class MeteredModel(EpisodeModel):
         changed = list(tools) != list(self._tools)
         self._tools = [dict(tool) for tool in tools]
         self._journal.model(
+            number=number,
             call=self.calls,
             model=self.id,
             new_messages=new_messages,
@@ -443,10 +192,7 @@ class MeteredModel(EpisodeModel):
 
     def count_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> int:
         count = self._model.count_tokens(messages, tools)
-        if count is None:
-            letters = sum(len(json.dumps(part, default=str)) for part in (*messages, *tools))
-            count = math.ceil(letters / _LETTERS_PER_TOKEN)
-        return count
+        return _estimated_tokens(messages, tools) if count is None else count
 
     @property
     def cost_left_usd(self) -> float | None:
@@ -459,3 +205,80 @@ class MeteredModel(EpisodeModel):
     def close(self) -> None:
         """Answer no more: the episode has ended."""
         self._is_over = True
+
+
+class _Call(ModelCall):
+    """A call: what it reserves of the budgets while it goes on, and the attempts that failed.
+
+    Attributes:
+        number: How many calls the episode has begun, this one included.
+        request_tokens: Tokens of its request: the model's own count only where that matters, since counting takes time.
+        reserved_tokens: Tokens that it may use at most.
+        reserved_usd: What they cost, in US dollars; None if unknown.
+    """
+
+    def __init__(
+        self, metered: MeteredModel, messages: Sequence[Message], tools: Sequence[ToolSchema], sampling: Sampling
+    ) -> None:
+        is_limited = any(budget.is_limited for budget in metered._budgets)
+        self._count_tokens = functools.partial(metered.count_tokens, messages, tools)
+        self.repeat = metered._repeat
+        self.number = 0
+        self.request_tokens = self._count_tokens() if is_limited else _estimated_tokens(messages, tools)
+        self.reserved_tokens = 0
+        self.reserved_usd: float | None = None
+        self._metered = metered
+        self._sampling = sampling
+        self._reservations = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reservations.close()
+
+    async def reserve(self) -> Sampling:
+        """Reserve what an attempt may use at most, instead of what is reserved, and return its settings."""
+        metered = self._metered
+        self._reservations.close()
+        sampling, longest = await metered._affordable(self.request_tokens, self._sampling)
+        self.reserved_tokens = self.request_tokens + longest
+        self.reserved_usd = metered._model.price_usd(self.request_tokens, longest)
+        for budget in metered._budgets:
+            self._reservations.enter_context(budget.reserved(self.reserved_tokens, self.reserved_usd or 0.0))
+        return sampling
+
+    def attempt_failed(self, error: str, *, completion_tokens: int = 0) -> None:
+        metered = self._metered
+        request_tokens = self._count_tokens()
+        metered._count(request_tokens, completion_tokens, None)
+        if not metered._is_over:
+            metered._journal.model_attempt(
+                number=self.number,
+                prompt_tokens=request_tokens,
+                completion_tokens=completion_tokens,
+                error=error,
+            )
+
+    async def next_attempt(self, pause: float) -> Sampling:
+        first_end = self._metered._clock.first_end()
+        if first_end is not None and pause >= first_end[1]:
+            limit, seconds = first_end
+            raise BudgetExhausted(
+                limit,
+                f"{limit} ends in {seconds:.0f} s, before the {pause:.0f} s after which the model may be asked again.",
+            )
+        sampling = await self.reserve()
+        await asyncio.sleep(pause)
+        return sampling
+
+    def said(self, text: str) -> None:
+        if self._metered._on_text is not None:
+            self._metered._on_text(text)
+
+
+def _estimated_tokens(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> int:
+    letters = sum(len(json.dumps(part, default=str)) for part in (*messages, *tools))
+    return math.ceil(letters / _LETTERS_PER_TOKEN)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 
 from mlgym_core.errors import PluginError, UnknownNameError, UsageError
 from mlgym_core.host import Host
 from mlgym_core.interfaces import Model
-from mlgym_core.signatures import checked_arguments, parameters_model
+from mlgym_core.signatures import checked_arguments, parameters_model, secret_fields
 
 _OWN_PARAMETERS = 3
 """`self`, `provider` and `name`; what follows are options."""
@@ -38,11 +38,7 @@ def make_model(host: Host, model_id: str, options: Mapping[str, Any]) -> Model:
 def secret_options(host: Host, model_id: str) -> frozenset[str]:
     """Return the names of a model's options that must not be recorded."""
     _, _, parameters = _provider(host, model_id)
-    return frozenset(
-        name
-        for name, field in parameters.model_fields.items()
-        if SecretStr in (field.annotation, *get_args(field.annotation))
-    )
+    return secret_fields(parameters)
 
 
 def _provider(host: Host, model_id: str) -> tuple[str, type[Model], type[BaseModel]]:

@@ -13,6 +13,7 @@ import os
 import platform
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,22 +21,23 @@ from pydantic import BaseModel, Field, ValidationError
 
 from mlgym_core import __version__
 from mlgym_core.accounts import used_before
+from mlgym_core.budgets import LONG_ANSWER, Budget
 from mlgym_core.env import AsyncEnv
 from mlgym_core.episode import EpisodeIdentity
-from mlgym_core.errors import BudgetExhausted, InfrastructureError, UsageError
+from mlgym_core.errors import BudgetExhausted, InfrastructureError, UnknownNameError, UsageError
 from mlgym_core.face import Env
 from mlgym_core.host import Host
 from mlgym_core.ids import slug
-from mlgym_core.interfaces import Agent, EpisodeEvent, Executor, Message, Model, ToolSchema
+from mlgym_core.interfaces import Agent, EpisodeEvent, Executor, Message, Model, Mount, ToolSchema
 from mlgym_core.journal import Observer
-from mlgym_core.limits import RunLimits
+from mlgym_core.limits import Limits, RunLimits
 from mlgym_core.making import EnvOptions, make_env
-from mlgym_core.metering import Budget
 from mlgym_core.models import make_model, secret_options
 from mlgym_core.preparation import prepare_task
 from mlgym_core.records import episode_folder, read_json, write_json
 from mlgym_core.sandbox.selection import choose_sandbox, needs_of
-from mlgym_core.signatures import checked_arguments, parameters_model
+from mlgym_core.signatures import checked_arguments, did_you_mean, options_model
+from mlgym_core.toolbox import load_tools, offered_tools, secret_tool_options
 from mlgym_core.types import EpisodeResult, Frozen, Protocol, RewardScheme
 
 RUN_SCHEMA = "mlgym.run/1"
@@ -48,9 +50,13 @@ class RunPlan(Frozen):
     Attributes:
         agent_options: Options for all agents (`-A`); an agent takes those it knows.
         model_options: Options of the model (`-M`).
+        tool_options: Options of the tools (`-T`), by `TOOL.KEY`.
+        grants: What tools that need a grant are granted (`--grant`).
         max_run_cost: US dollars of model calls of all episodes together; likewise `max_run_tokens`, and
             `max_run_time` in seconds.
         attempts: How often an episode is tried when the infrastructure fails.
+        limits_of_agents: Limits that hold for an agent instead of the run's, by the agent's id; likewise
+            `tools_of_agents`. They are those of the agents' specs, unless the plan says something itself.
     """
 
     tasks: tuple[str, ...]
@@ -67,6 +73,8 @@ class RunPlan(Frozen):
     reward: RewardScheme = "improvement"
     variant: str | None = None
     tools: tuple[str, ...] | None = None
+    tool_options: dict[str, str] = Field(default_factory=dict)
+    grants: tuple[str, ...] = ()
     max_steps: int = 50
     max_time: float | None = None
     max_working_time: float | None = None
@@ -78,6 +86,8 @@ class RunPlan(Frozen):
     max_validations: int | None = 20
     action_timeout: float = 1800.0
     attempts: int = Field(default=2, ge=1)
+    limits_of_agents: dict[str, dict[str, int | float | None]] = Field(default_factory=dict)
+    tools_of_agents: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class EpisodePlan(Frozen):
@@ -89,8 +99,19 @@ class EpisodePlan(Frozen):
     repeat: int
 
 
-Progress = Callable[[EpisodePlan, EpisodeEvent | EpisodeResult], None]
-"""Told of every event of every episode, and of its result."""
+@dataclass(frozen=True)
+class AnswerSoFar:
+    """The text of an answer that a language model is giving.
+
+    Attributes:
+        text: As far as it came.
+    """
+
+    text: str
+
+
+Progress = Callable[[EpisodePlan, EpisodeEvent | EpisodeResult | AnswerSoFar], None]
+"""Told of every event of every episode, of what models say while they say it, and of each result."""
 
 
 def planned_episodes(plan: RunPlan) -> list[EpisodePlan]:
@@ -101,11 +122,28 @@ def planned_episodes(plan: RunPlan) -> list[EpisodePlan]:
             for repeat in range(plan.repeat):
                 # What earlier versions did not know is left out unless it is used: their runs can be resumed.
                 model = [plan.model, plan.model_options] if plan.model_options else plan.model
-                identity = [task, plan.variant, agent, plan.agent_options, model, repeat]
+                identity: list[Any] = [task, plan.variant, agent, plan.agent_options, model, repeat]
+                if plan.tool_options or plan.grants:
+                    identity.append([plan.tool_options, sorted(plan.grants)])
                 digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
                 name = f"{slug(task)}-{slug(agent)}-{repeat}-{digest}"
                 episodes.append(EpisodePlan(id=name, task=task, agent=agent, repeat=repeat))
     return episodes
+
+
+def _with_agents_own(host: Host, plan: RunPlan) -> RunPlan:
+    """Return the plan with what its agents bring along where it says nothing itself: a recorded plan says all."""
+    limits: dict[str, dict[str, int | float | None]] = {}
+    tools: dict[str, tuple[str, ...]] = {}
+    for agent in plan.agents:
+        spec = host.agents.spec(agent)
+        own = {name: value for name, value in spec.limits.items() if name not in plan.model_fields_set}
+        if own:
+            limits[agent] = own
+        if spec.tools is not None and "tools" not in plan.model_fields_set:
+            tools[agent] = spec.tools
+    own_fields = {"limits_of_agents": limits, "tools_of_agents": tools}
+    return plan.model_copy(update={name: own for name, own in own_fields.items() if name not in plan.model_fields_set})
 
 
 class Run:
@@ -120,8 +158,9 @@ class Run:
     def __init__(self, host: Host, folder: Path, plan: RunPlan) -> None:
         self._host = host
         self.folder = folder
-        self.plan = plan
+        self.plan = plan = _with_agents_own(host, plan)
         self._secrets: dict[str, str] = {}
+        self._tool_secrets: dict[str, str] = {}
         self._model: Model | None = None
         self._budget: Budget | None = None
         self.episodes = planned_episodes(plan)
@@ -133,9 +172,9 @@ class Run:
         Raises:
             UsageError: if something in the plan does not exist, or the folder does.
         """
-        plan, secrets = _without_secrets(host, plan)
+        plan, secrets, tool_secrets = _without_secrets(host, plan)
         run = cls(host, folder, plan)
-        run._secrets = secrets
+        run._secrets, run._tool_secrets = secrets, tool_secrets
         run._check()
         if (folder / "run.json").exists():
             raise UsageError(
@@ -145,7 +184,7 @@ class Run:
             "schema": RUN_SCHEMA,
             "run_id": folder.name,
             "started_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "plan": plan.model_dump(mode="json"),
+            "plan": run.plan.model_dump(mode="json"),
             "versions": {
                 "mlgym-core": __version__,
                 "python": platform.python_version(),
@@ -163,12 +202,14 @@ class Run:
         folder: Path,
         *,
         model_options: Mapping[str, str] | None = None,
+        tool_options: Mapping[str, str] | None = None,
         limits: RunLimits | None = None,
     ) -> Run:
         """Return a run that was started before.
 
         Args:
             model_options: Options of the model that were not recorded, since they are secret.
+            tool_options: The same of tools.
             limits: Limits of the run that replace those in its plan, where given.
 
         Raises:
@@ -182,9 +223,14 @@ class Run:
         if limits is not None:
             plan = plan.model_copy(update={name: value for name, value in vars(limits).items() if value is not None})
         run = cls(host, folder, plan)
-        run._secrets = dict(model_options or {})
-        if unknown := set(run._secrets) - set(_secret_names(plan.model_options)):
-            raise UsageError(f"-M {min(unknown)}: only options that were not recorded can be given to `resume`.")
+        run._secrets, run._tool_secrets = dict(model_options or {}), dict(tool_options or {})
+        for flag, given, planned in (
+            ("-M", run._secrets, plan.model_options),
+            ("-T", run._tool_secrets, plan.tool_options),
+        ):
+            if unknown := set(given) - set(_secret_names(planned)):
+                option = f"{flag} {min(unknown)}"
+                raise UsageError(f"{option}: only options that were not recorded can be given to `resume`.")
         run._check()
         return run
 
@@ -206,17 +252,55 @@ class Run:
                 raise UsageError(f"Agent {agent!r} needs a language model: name one with --model.")
             known |= set(self._options_model(agent).model_fields)
             self._make_agent(agent)
+            self._check_own(agent)
         if unknown := set(plan.agent_options) - known:
+            meant = did_you_mean(sorted(unknown), known)
             raise UsageError(
-                f"No agent of this run has an option {', '.join(sorted(unknown))}. "
+                f"No agent of this run has an option {', '.join(sorted(unknown))}. {meant and f'{meant} '}"
                 f"Known: {', '.join(sorted(known)) or 'none'}."
             )
-        for tool in plan.tools or ():
-            self._host.tools.spec(tool)
+        if missing := set(_secret_names(plan.tool_options)) - set(self._tool_secrets):
+            option = min(missing)
+            raise UsageError(f"The option {option} of a tool is secret and was not recorded: give -T {option}=….")
+        offered = [tool for agent in plan.agents for tool in self._tools_of(agent)]
+        load_tools(self._host, offered, options=plan.tool_options | self._tool_secrets, grants=plan.grants)
         self._host.executors.spec(plan.executor)
         self._check_model()
         for task in plan.tasks:
             choose_sandbox(self._host, plan.sandbox, needs_of(self._host.tasks.spec(task)))
+
+    def _tools_of(self, agent: str) -> list[str]:
+        """Return the ids of the tools that an agent is offered."""
+        named = self.plan.tools_of_agents.get(agent, self.plan.tools)
+        return offered_tools(self._host, named, self.plan.grants)
+
+    def _tool_options_of(self, agent: str) -> dict[str, str]:
+        """Return the options of those tools."""
+        offered = self._tools_of(agent)
+        options = self.plan.tool_options | self._tool_secrets
+        return {option: value for option, value in options.items() if option.partition(".")[0] in offered}
+
+    def _check_own(self, agent: str) -> None:
+        """Check the limits and the tools that an agent brings along."""
+        Limits(**cast(Any, self._limits_of(agent)))
+        spec = self._host.agents.spec(agent)
+        for tool in self.plan.tools_of_agents.get(agent, ()):
+            try:
+                self._host.tools.spec(tool)
+            except UnknownNameError:
+                remedy = (
+                    "a package that provides it" if spec.tools_from is None else f"it: pip install {spec.tools_from}"
+                )
+                raise UsageError(
+                    f"Agent {agent!r} uses the tool {tool!r}, which is not installed. Install {remedy}; or name the "
+                    "tools that it is to use with --tools."
+                ) from None
+
+    def _limits_of(self, agent: str) -> dict[str, int | float | None]:
+        """Return the limits of an agent's episodes by name."""
+        return {name: getattr(self.plan, name) for name in Limits.__annotations__} | self.plan.limits_of_agents.get(
+            agent, {}
+        )
 
     def _check_model(self) -> None:
         plan = self.plan
@@ -232,16 +316,22 @@ class Run:
         if all(self.finished(episode) is not None for episode in self.episodes):
             return
         self._model.check()
-        limits_cost = plan.max_cost is not None or plan.max_run_cost is not None
+        costs = [plan.max_run_cost, *(self._limits_of(agent)["max_cost"] for agent in plan.agents)]
+        limits_cost = any(cost is not None for cost in costs)
         if limits_cost and self._model.price_usd(1000, 1000) is None:
             _to_standard_error(
                 f"The price of {plan.model} is unknown: limits on cost count only what the provider says of it."
             )
+        limits_tokens = limits_cost or plan.max_tokens is not None or plan.max_run_tokens is not None
+        if limits_tokens and self._model.answer_tokens() is None:
+            _to_standard_error(
+                f"How long answers of {plan.model} can be is unknown: within the limits they get up to {LONG_ANSWER} "
+                "tokens each. Another length can be set where the model or the agent has an option for it."
+            )
 
     def _options_model(self, agent: str) -> type[BaseModel]:
         """Return the model that checks the options of an agent."""
-        constructor = self._host.agents.load(agent).__init__
-        return parameters_model(agent, _no_options if constructor is object.__init__ else constructor, skip=1)
+        return options_model(agent, self._host.agents.load(agent))
 
     def _make_agent(self, agent: str) -> Agent:
         agent_class = self._host.agents.load(agent)
@@ -272,6 +362,8 @@ class Run:
             for task in dict.fromkeys(episode.task for episode in waiting):
                 # Once, before episodes compete for it.
                 await asyncio.to_thread(prepare_task, self._host, task, self.plan.variant, _to_standard_error)
+            for agent in dict.fromkeys(episode.agent for episode in waiting):
+                await asyncio.to_thread(self._make_agent(agent).sandbox_mounts)
             executor: Executor = self._host.executors.load(self.plan.executor)()
             self._budget = await asyncio.to_thread(self._begin_budget)
             jobs = [self._job(episode, progress) for episode in waiting]
@@ -307,7 +399,15 @@ class Run:
 
     async def _attempt(self, episode: EpisodePlan, progress: Progress) -> EpisodeResult:
         observer: Observer = ("the run's progress", lambda event: progress(episode, event))
-        env = await self._environment(episode, self.folder, [observer])
+        agent = self._make_agent(episode.agent)
+        mounts = await asyncio.to_thread(agent.sandbox_mounts)
+        env = await self._environment(
+            episode,
+            self.folder,
+            [observer],
+            on_text=lambda text: progress(episode, AnswerSoFar(text)),
+            mounts=mounts,
+        )
         if (exhausted := self._exhausted()) is not None:
             return env.refuse(exhausted)
         _set_aside(episode_folder(self.folder, episode.id))
@@ -315,18 +415,25 @@ class Run:
             # A sandbox that does not start leaves a result that says so.
             with contextlib.suppress(InfrastructureError):
                 await env.reset()
-                await self._play_agent(episode, env)
+                await self._play_agent(agent, episode, env)
                 if not env.is_over:
                     await env.finish("agent_exit")
         assert env.result is not None
         return env.result
 
     async def _environment(
-        self, episode: EpisodePlan, run_folder: Path | None, observers: Sequence[Observer] = ()
+        self,
+        episode: EpisodePlan,
+        run_folder: Path | None,
+        observers: Sequence[Observer] = (),
+        on_text: Callable[[str], None] | None = None,
+        mounts: Sequence[Mount] = (),
     ) -> AsyncEnv:
         plan = self.plan
         names = set(EnvOptions.__annotations__) - {"runs_dir", "model", "model_options"}
-        options: dict[str, Any] = {name: getattr(plan, name) for name in names}
+        options: dict[str, Any] = {name: getattr(plan, name) for name in names} | self._limits_of(episode.agent)
+        options["tools"] = self._tools_of(episode.agent)
+        options["tool_options"] = self._tool_options_of(episode.agent)
         return await make_env(
             episode.task,
             host=self._host,
@@ -335,8 +442,10 @@ class Run:
                 episode_id=episode.id, agent=episode.agent, model=plan.model, repeat=episode.repeat
             ),
             observers=observers,
+            on_text=on_text,
             run_budget=self._budget,
             model=self._model,
+            mounts=mounts,
             **options,
         )
 
@@ -354,10 +463,12 @@ class Run:
                 await asyncio.to_thread(prepare_task, self._host, episode.task, self.plan.variant, _to_standard_error)
                 async with await self._environment(episode, None) as env:
                     await env.reset()
-                    yield episode, self._make_agent(episode.agent).opening(env), env.tools
+                    agent = self._make_agent(episode.agent)
+                    opening = agent.opening(env)
+                    messages = await opening if inspect.isawaitable(opening) else opening
+                    yield episode, messages, env.tools if agent.sends_tools else []
 
-    async def _play_agent(self, episode: EpisodePlan, env: AsyncEnv) -> None:
-        agent = self._make_agent(episode.agent)
+    async def _play_agent(self, agent: Agent, episode: EpisodePlan, env: AsyncEnv) -> None:
         try:
             if inspect.iscoroutinefunction(agent.run):
                 await agent.run(env)
@@ -420,22 +531,23 @@ def _exhausted_behind(error: BaseException | None) -> BudgetExhausted | None:
 _SECRET = "[secret: not recorded]"
 
 
-def _without_secrets(host: Host, plan: RunPlan) -> tuple[RunPlan, dict[str, str]]:
-    """Return the plan as it may be recorded, and the values that were taken out of it."""
-    if plan.model is None or not plan.model_options:
-        return plan, {}
-    hidden = secret_options(host, plan.model)
-    secrets = {name: value for name, value in plan.model_options.items() if name in hidden}
-    shown = {name: _SECRET if name in secrets else value for name, value in plan.model_options.items()}
-    return plan.model_copy(update={"model_options": shown}), secrets
+def _without_secrets(host: Host, plan: RunPlan) -> tuple[RunPlan, dict[str, str], dict[str, str]]:
+    """Return the plan as it may be recorded, and the values that were taken out of it: of the model and of tools."""
+    hidden = secret_options(host, plan.model) if plan.model is not None and plan.model_options else frozenset()
+    model_options, secrets = _parted(plan.model_options, hidden)
+    tool_options, tool_secrets = _parted(plan.tool_options, secret_tool_options(host, plan.tool_options))
+    shown = plan.model_copy(update={"model_options": model_options, "tool_options": tool_options})
+    return shown, secrets, tool_secrets
+
+
+def _parted(options: Mapping[str, str], hidden: frozenset[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return options as they may be recorded, and those of them that are hidden."""
+    secrets = {name: value for name, value in options.items() if name in hidden}
+    return {name: _SECRET if name in secrets else value for name, value in options.items()}, secrets
 
 
 def _secret_names(options: Mapping[str, str]) -> list[str]:
     return [name for name, value in options.items() if value == _SECRET]
-
-
-def _no_options(self: object) -> None:
-    pass
 
 
 def _to_standard_error(message: str) -> None:

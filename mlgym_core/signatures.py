@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, create_model
+
+from mlgym_core.ids import near_misses
 
 
 def parameters_model(name: str, function: Callable[..., Any], *, skip: int) -> type[BaseModel]:
@@ -28,6 +30,36 @@ def parameters_model(name: str, function: Callable[..., Any], *, skip: int) -> t
     return create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
 
 
+def options_model(name: str, kind: type) -> type[BaseModel]:
+    """Return a model with a field for each parameter of a class's `__init__`.
+
+    Raises:
+        TypeError: if a parameter has no type or takes a variable number of values.
+    """
+    constructor: Any = kind.__init__  # type: ignore[misc]
+    return parameters_model(name, _no_options if constructor is object.__init__ else constructor, skip=1)
+
+
+def _no_options(self: object) -> None:
+    pass
+
+
+def secret_fields(model: type[BaseModel]) -> frozenset[str]:
+    """Return the names of the parameters whose values must not be recorded: those typed as `SecretStr`."""
+    return frozenset(
+        name
+        for name, field in model.model_fields.items()
+        if SecretStr in (field.annotation, *typing.get_args(field.annotation))
+    )
+
+
+def did_you_mean(unknown: Iterable[str], known: Iterable[str]) -> str:
+    """Return a question that names the known names which look like the unknown ones; empty if none does."""
+    candidates = list(known)
+    found = [miss for name in unknown for miss in near_misses(name, candidates)[:1]]
+    return f"Did you mean {' and '.join(repr(name) for name in dict.fromkeys(found))}?" if found else ""
+
+
 def checked_arguments(model: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments as the parameters' types.
 
@@ -37,10 +69,11 @@ def checked_arguments(model: type[BaseModel], arguments: Mapping[str, Any]) -> d
     try:
         checked = model(**arguments)
     except ValidationError as error:
-        problems = [
-            f"{'.'.join(str(part) for part in problem['loc']) or 'arguments'}: {problem['msg']}"
-            for problem in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
+        problems = []
+        for problem in error.errors(include_url=False, include_context=False, include_input=False):
+            name = ".".join(str(part) for part in problem["loc"])
+            meant = did_you_mean([name], model.model_fields) if problem["type"] == "extra_forbidden" else ""
+            problems.append(f"{name or 'arguments'}: {problem['msg']}{meant and f'. {meant}'}")
         known = ", ".join(model.model_fields) or "none"
         raise ValueError(f"{'; '.join(problems)} (known: {known})") from None
     return {name: getattr(checked, name) for name in model.model_fields}

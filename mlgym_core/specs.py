@@ -7,6 +7,7 @@ when somebody asks for that id. Listings print specs.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, get_args
 
@@ -14,6 +15,17 @@ from mlgym_core.errors import UsageError
 from mlgym_core.ids import check_plain_id, check_task_id, domain_of
 
 Direction = Literal["maximize", "minimize"]
+
+EPISODE_LIMITS = (
+    "max_steps",
+    "max_time",
+    "max_working_time",
+    "max_validations",
+    "max_cost",
+    "max_tokens",
+    "action_timeout",
+)
+"""The limits of an episode: the fields of `Limits`, by the names that agents give theirs."""
 
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")
 
@@ -176,11 +188,29 @@ class AgentSpec(Spec):
 
     Attributes:
         needs_model: Whether `--model` must be given.
+        tools: Ids of the tools that it is offered unless the run names its own; None for the default ones.
+        tools_from: The distribution that provides those of them that are not the core's, for the advice to install it.
+        limits: Limits of its episodes by name, such as `{"max_cost": 4.0}`, unless the run says otherwise.
     """
 
     kind: ClassVar[str] = "agent"
 
     needs_model: bool = field(default=False, kw_only=True)
+    tools: tuple[str, ...] | None = field(default=None, kw_only=True)
+    tools_from: str | None = field(default=None, kw_only=True)
+    limits: Mapping[str, float | None] = field(default_factory=dict, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        owner = f"The agent {self.id!r}"
+        if self.tools is not None:
+            object.__setattr__(self, "tools", _as_tuple(owner, "tools", self.tools, str))
+        for name, value in self.limits.items():
+            if name not in EPISODE_LIMITS:
+                raise UsageError(f"{owner} limits {name!r}; there are only: {', '.join(EPISODE_LIMITS)}.")
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise UsageError(f"{owner}: its limit {name} is {value!r}; write a number, or None for no limit.")
+        object.__setattr__(self, "limits", dict(self.limits))
 
 
 @dataclass(frozen=True)
@@ -189,11 +219,20 @@ class ToolSpec(Spec):
 
     Attributes:
         default: Whether it is offered unless a run names its own list.
+        grant: What a run must grant (`--grant NAME`) for the tool to be offered at all; None if nothing. Results of
+            episodes in which it was on offer carry the grant's name as a flag.
     """
 
     kind: ClassVar[str] = "tool"
 
     default: bool = field(default=False, kw_only=True)
+    grant: str | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.grant is not None:
+            _check_text(f"The tool {self.id!r}", "grant", self.grant)
+            check_plain_id(self.grant)
 
 
 @dataclass(frozen=True)

@@ -119,8 +119,9 @@ class Integrity(Frozen):
 
     Attributes:
         flags: `unisolated`: the sandbox keeps nothing from anything. `public_answers`: the test split's answers can be
-            found in the world. `implausible_score`: better than the data allow without their answers. Further ones
-            are the task's own.
+            found in the world. `implausible_score`: better than the data allow without their answers.
+            `shared_memory`: the agent could read notes of other episodes. The names of grants, such as `literature`:
+            tools that need them were on offer. Further ones are the task's own.
     """
 
     flags: tuple[str, ...] = ()

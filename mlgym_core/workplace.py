@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from mlgym_core.preparation import PreparedTask, copy_public
 from mlgym_core.sandbox.areas import AREAS, Layer, copy_area, is_empty, remove_work_folder
 from mlgym_core.sandbox.disk import DiskLimit, free_bytes
 from mlgym_core.sandbox.environments import pip_variables
+from mlgym_core.sandbox.listening import Listener, listen_inside
 from mlgym_core.sandbox.overlays import stack_is_too_high
 from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder, scratch_root
 from mlgym_core.sandbox.shell import Shell, ShellResult
@@ -77,12 +78,18 @@ class Workplace:
         prepared: The task.
         sandbox_class: Which sandbox to use.
         origin: Begin as a copy of this, instead of with the task's public files.
+        extra_mounts: What the sandbox shows besides, read-only.
     """
 
     def __init__(
-        self, prepared: PreparedTask, sandbox_class: type[Sandbox], origin: WorkplaceSnapshot | None = None
+        self,
+        prepared: PreparedTask,
+        sandbox_class: type[Sandbox],
+        origin: WorkplaceSnapshot | None = None,
+        extra_mounts: Sequence[Mount] = (),
     ) -> None:
         self._prepared = prepared
+        self._extra_mounts = tuple(extra_mounts)
         self._origin = origin
         self._owner = os.getpid()
         self._folder = scratch_folder("episode")
@@ -133,10 +140,15 @@ class Workplace:
             own = dict.fromkeys(self._areas, ())
         if self._shows_public:
             own[self.workspace] = (self._prepared.public, *own[self.workspace])
-        return tuple(
+        areas = (
             Mount(area, target, writable=True, layers=own[area])
             for area, target in zip(self._areas, _TARGETS, strict=True)
         )
+        return (*areas, *self._extra_mounts)
+
+    def _mounted_areas(self) -> tuple[Mount, ...]:
+        """Return the mounts of the areas as they are now."""
+        return self.sandbox.layout.mounts[: len(self._areas)]
 
     def _take(self, origin: WorkplaceSnapshot) -> None:
         """Begin with the files of a snapshot; the areas are empty."""
@@ -147,7 +159,7 @@ class Workplace:
 
     def _seen(self) -> list[Path]:
         """Return the areas' paths as the sandbox sees them, while it runs."""
-        return [self.sandbox.seen_from_host(mount) for mount in self.sandbox.layout.mounts]
+        return [self.sandbox.seen_from_host(mount) for mount in self._mounted_areas()]
 
     def _ignored_bytes(self) -> int:
         return self._prepared.public_bytes if self._shows_public else 0
@@ -226,7 +238,10 @@ class Workplace:
 
     async def _seal(self, state: ShellState) -> None:
         """Make a layer of what has changed and go on above it."""
-        if any(stack_is_too_high((*mount.layers, mount.source), mount.source) for mount in self._mounts()):
+        if any(
+            stack_is_too_high((*mount.layers, mount.source), mount.source)
+            for mount in self._mounts()[: len(self._areas)]
+        ):
             with self._frozen():
                 copied = await self._copied()
             await self._shell.close()
@@ -240,7 +255,7 @@ class Workplace:
     async def _copied(self) -> Layer:
         """Return a copy of all that is seen; nothing in the sandbox may run."""
         layer = Layer(scratch_folder("layer"))
-        for area, mount in zip(self._areas, self.sandbox.layout.mounts, strict=True):
+        for area, mount in zip(self._areas, self._mounted_areas(), strict=True):
             copy = layer.folder / area.name
             copy.mkdir()
             async with self.sandbox.files(mount) as files:
@@ -269,7 +284,7 @@ class Workplace:
         await asyncio.to_thread(self._take, snapshot)
         await self._start_shell(snapshot.state_in(self._folder))
 
-    async def run(self, command: str, seconds: float) -> ShellResult:
+    async def run(self, command: str, seconds: float | None) -> ShellResult:
         """Run a command in the persistent shell.
 
         Raises:
@@ -278,6 +293,19 @@ class Workplace:
         if len(command) > _LONGEST_COMMAND:
             raise ToolError(f"The command is too long: the limit is {_LONGEST_COMMAND:,} bytes. Write a file instead.")
         return await self._disk.while_running(self._shell.run(command, seconds))
+
+    def end_command(self) -> bool:
+        """End the command that is running as if its time were up, and return whether one was."""
+        return self._shell.expire()
+
+    async def listen(self) -> Listener:
+        """Return a socket that the sandbox's processes can connect to, until the shell is started anew.
+
+        Raises:
+            SandboxError: if there is none to be had.
+        """
+        await self._shell.ready()
+        return await listen_inside(self.sandbox)
 
     async def read_file(self, path: str, max_bytes: int) -> bytes:
         """Read a file as the agent would, through a process in the sandbox.

@@ -17,8 +17,10 @@ Options of commands can be set by variables and in `mlgym.toml`, see [Commands](
 of each stands beside it on the page of the [command line](commands.md). This page has all other variables, and what
 commands end with.
 """
-_NO_SETTINGS = {"MLGYM_API", "MLGYM_SEED"}
-"""The name in a plugin's module, and what a submission process is told."""
+_NO_SETTINGS = {"MLGYM_API", "MLGYM_SEED", "MLGYM_MODEL", "MLGYM_TASK_FILE", "MLGYM_URL"}
+"""The name in a plugin's module, and what programs in sandboxes are told."""
+_OURS = re.compile(r"MLGYM_[A-Z_]+\Z")
+_KEY = re.compile(r"[A-Z_]+_API_KEY\Z")
 _EXIT_CODES = {
     0: "done",
     1: "the work failed: an episode ended in a failure of the infrastructure, a check failed",
@@ -66,11 +68,11 @@ def _variables(sources: Iterable[Path]) -> Iterator[tuple[str, str]]:
                 elif target.id in texts:
                     documented[str(statement.value.value)] = texts[target.id]
         for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                for name in re.findall(r"\AMLGYM_[A-Z_]+\Z", node.value):
-                    if name not in private:
-                        used.setdefault(name, path)
-    for name in used.keys() - _NO_SETTINGS:
+            name = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(name, str) and _OURS.match(name) and name not in private:
+                used.setdefault(name, path)
+    yield from ((name, text) for name, text in documented.items() if _KEY.match(name))
+    for name in sorted(used.keys() - _NO_SETTINGS):
         if name not in documented:
             remedy = f"Assign it to a constant in {used[name].name}, and write a string below."
             raise UndocumentedError(f"the variable {name}", remedy)

@@ -14,19 +14,28 @@ if TYPE_CHECKING:
 
 
 @click.command("info")
-@click.argument("task")
+@click.argument("name")
 @click.option("--variant", help="Data variant; the task's first unless given.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def info_command(context: click.Context, task: str, variant: str | None, as_json: bool) -> None:
-    """Show everything about one task: what agents are told, metrics, scale, files, origin.
+def info_command(context: click.Context, name: str, variant: str | None, as_json: bool) -> None:
+    """Show everything about one task, agent, tool or provider of models.
+
+    Of a task: what agents are told, metrics, scale, files, origin. Of the others: what they do, and their options with
+    types and defaults.
 
     \b
     Examples:
       mlgym info games/blotto
       mlgym info games/blotto --variant full --json
+      mlgym info react
+      mlgym info bash
     """
-    facts = _facts(host_of(context), task, variant)
+    host = host_of(context)
+    if "/" not in name and (kinds := _kinds_of(host, name)):
+        _show_others(host, name, kinds, as_json=as_json)
+        return
+    facts = _facts(host, name, variant)
     if as_json:
         click.echo(json.dumps(facts))
         return
@@ -63,6 +72,37 @@ def info_command(context: click.Context, task: str, variant: str | None, as_json
     public = "The test split's answers are public. " if facts["answers_public"] else ""
     click.echo(f"  contamination   {public}{facts['contamination'] or ('' if public else 'nothing known')}".rstrip())
     click.echo(f"\nWhat agents are told:\n\n{facts['description'].strip()}")
+
+
+def _kinds_of(host: Host, name: str) -> list[str]:
+    """Return of which kinds there is something with this name.
+
+    Raises:
+        UnknownNameError: if there is none, but something like it.
+    """
+    from mlgym_core.cli.describing import KINDS
+    from mlgym_core.errors import UnknownNameError
+    from mlgym_core.ids import near_misses
+
+    known = {kind: [entry.spec.id for entry in host.registry(kind).entries()] for kind in KINDS}
+    kinds = [kind for kind, names in known.items() if name in names]
+    tasks = [entry.spec.id for entry in host.tasks.entries()]
+    every = [*tasks, *(one for names in known.values() for one in names)]
+    if not kinds:
+        remedy = "`mlgym tasks`, `mlgym agents`, `mlgym tools` and `mlgym models` list what is installed."
+        raise UnknownNameError("task, agent, tool or provider of models", name, near_misses(name, every), remedy)
+    return kinds
+
+
+def _show_others(host: Host, name: str, kinds: list[str], *, as_json: bool) -> None:
+    from mlgym_core.cli.describing import facts_of, show
+
+    for kind in kinds:
+        facts = facts_of(host, kind, name)
+        if as_json:
+            click.echo(json.dumps(facts))
+        else:
+            show(facts)
 
 
 def _facts(host: Host, task_id: str, variant: str | None) -> dict[str, Any]:

@@ -38,8 +38,8 @@ def task_row(entry: Entry[Any]) -> Row:
     return _base(entry) | details
 
 
-def _tool(entry: Entry[Any]) -> Row:
-    return _base(entry) | {"default": entry.spec.default}
+def tool_row(entry: Entry[Any]) -> Row:
+    return _base(entry) | {"default": entry.spec.default, "grant": entry.spec.grant}
 
 
 def _agent(entry: Entry[Any]) -> Row:
@@ -94,7 +94,7 @@ def _listing(kind: str, plural: str, row: Callable[[Entry[Any]], Row], hint: str
 _ANY_PACKAGE = "Install a package that provides some (pip install PACKAGE); `mlgym plugins` shows what was loaded."
 tasks_command = _listing("task", "tasks", task_row, "Install some: pip install mlgym-task-games")
 agents_command = _listing("agent", "agents", _agent, _ANY_PACKAGE)
-tools_command = _listing("tool", "tools", _tool, _ANY_PACKAGE)
+tools_command = _listing("tool", "tools", tool_row, _ANY_PACKAGE)
 metrics_command = _listing("metric", "metrics", _metric, _ANY_PACKAGE)
 sandboxes_command = _listing("sandbox", "sandboxes", _base, _ANY_PACKAGE)
 models_command = _listing("model", "models", _base, _ANY_PACKAGE)

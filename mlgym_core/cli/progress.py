@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from mlgym_core.interfaces import EpisodeEvent
-from mlgym_core.runner import EpisodePlan
+from mlgym_core.runner import AnswerSoFar, EpisodePlan
 from mlgym_core.types import EpisodeResult, Score
 
 
@@ -26,26 +27,31 @@ class _Row:
     best: float | None = None
     result: EpisodeResult | None = None
     began: float | None = None
+    said: str = ""
 
 
 class ProgressTable:
     """A table on standard error with a row for each episode, redrawn while the run goes on.
+
+    Below it stands what a language model is saying, where its answers come in parts.
 
     Where standard error is not a terminal, each result is a line of its own instead.
 
     Args:
         episodes: The run's episodes.
         quiet: Show nothing.
+        shows_answers: Show what language models are saying.
     """
 
-    def __init__(self, episodes: Sequence[EpisodePlan], *, quiet: bool = False) -> None:
+    def __init__(self, episodes: Sequence[EpisodePlan], *, quiet: bool = False, shows_answers: bool = True) -> None:
         self._rows = {episode.id: _Row() for episode in episodes}
         self._episodes = episodes
         self._console = Console(file=sys.stderr)
         self._quiet = quiet
+        self._shows_answers = shows_answers
         self._live = None
         if self._console.is_terminal and not quiet:
-            self._live = Live(get_renderable=self.table, console=self._console, refresh_per_second=4)
+            self._live = Live(get_renderable=self._view, console=self._console, refresh_per_second=4)
 
     def __enter__(self) -> Self:
         if self._live is not None:
@@ -62,9 +68,13 @@ class ProgressTable:
         """Show an episode that an earlier start of the run has finished."""
         self._show_result(self._rows[episode.id], result)
 
-    def __call__(self, episode: EpisodePlan, news: EpisodeEvent | EpisodeResult) -> None:
-        """Take in an event or the result of an episode."""
+    def __call__(self, episode: EpisodePlan, news: EpisodeEvent | EpisodeResult | AnswerSoFar) -> None:
+        """Take in an event or the result of an episode, or what its model is saying."""
         row = self._rows[episode.id]
+        if isinstance(news, AnswerSoFar):
+            row.said = news.text
+            return
+        row.said = ""
         if isinstance(news, EpisodeResult):
             self._show_result(row, news)
             if self._live is None and not self._quiet:
@@ -81,6 +91,21 @@ class ProgressTable:
             row.best = _better(row.best, Score.model_validate(news.fields["score"]))
         elif news.type == "submission":
             row.state = "grading"
+
+    def _view(self) -> Group:
+        return Group(self.table(), *self.answers())
+
+    def answers(self) -> list[Text]:
+        """Return the end of each answer that is being given, as one line of plain text."""
+        lines = []
+        for episode in self._episodes if self._shows_answers else ():
+            # Its end is what is new. A model may write control characters, which are commands to a terminal.
+            if said := "".join(
+                letter if letter.isprintable() else " " for letter in self._rows[episode.id].said[-500:]
+            ):
+                space = max(self._console.width - len(episode.task) - 3, 20)
+                lines.append(Text(f"{episode.task}: {said[-space:]}", style="dim", no_wrap=True, overflow="crop"))
+        return lines
 
     @staticmethod
     def _show_result(row: _Row, result: EpisodeResult) -> None:

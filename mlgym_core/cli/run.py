@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from mlgym_core.errors import UsageError
 
@@ -52,14 +53,16 @@ def _run_limits(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _pairs(flag: str, pairs: tuple[str, ...]) -> dict[str, str]:
+def _pairs(flag: str, pairs: tuple[str, ...], form: str = "key=value") -> dict[str, str]:
     options = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator or not key:
             # Without repeating it: it may be a secret.
-            raise UsageError(f"An option that follows {flag} has no value: write {flag} key=value.")
-        options[key.replace("-", "_")] = value
+            raise UsageError(f"An option that follows {flag} has no value: write {flag} {form}.")
+        # What stands before a dot is the name of something.
+        owner, dot, name = key.rpartition(".")
+        options[owner + dot + name.replace("-", "_")] = value
     return options
 
 
@@ -90,6 +93,8 @@ def _pairs(flag: str, pairs: tuple[str, ...]) -> dict[str, str]:
 )
 @click.option("--action-timeout", default=1800.0, show_default=True, type=Duration(), help="Wall time per action.")
 @click.option("--tools", help="Comma-separated tools on offer, instead of the default ones (see `mlgym tools`).")
+@click.option("-T", "tool_options", multiple=True, metavar="TOOL.KEY=VALUE", help="An option of a tool; repeatable.")
+@click.option("--grant", "grants", multiple=True, help="Grant what tools need (see `mlgym info TOOL`); repeatable.")
 @click.option(
     "--protocol",
     default="strict",
@@ -121,6 +126,8 @@ def run_command(
 ) -> None:
     """Let agents play tasks, and grade what they submit.
 
+    Agents may bring limits and tools of their own, which hold unless they are named here: see `mlgym info AGENT`.
+
     Every task is played by every agent, --repeat times. The run is recorded in RUNS_DIR/RUN_ID as it goes on; if it is
     interrupted, `mlgym resume` finishes it.
 
@@ -131,12 +138,15 @@ def run_command(
       mlgym run games/blotto --agent script -A file=actions.jsonl --json
       mlgym run games/blotto --agent human
       mlgym run games/blotto --agent react --model anthropic/claude-sonnet-4-5 --max-cost 4 --max-run-cost 40
+      mlgym run games/blotto --agent react --model openai/gpt-5 --grant literature -T literature_search.results=5
     """
     from mlgym_core.cli import host_of
     from mlgym_core.records import check_run_id, new_run_id
     from mlgym_core.runner import Run, RunPlan
 
     host = host_of(context)
+    # What is not said is left to the agents, which may bring limits of their own.
+    explicit = {name for name in options if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
     tasks = list(options.pop("tasks"))
     for suite in options.pop("suites"):
         tasks += host.suites.spec(suite).tasks
@@ -144,12 +154,12 @@ def run_command(
         raise UsageError("Name at least one task or a --suite. `mlgym tasks` lists what is installed.")
     options["agent_options"] = _pairs("-A", options["agent_options"])
     options["model_options"] = _pairs("-M", options["model_options"])
-    tools = options.pop("tools")
-    plan = RunPlan(
-        tasks=tuple(dict.fromkeys(tasks)),
-        tools=None if tools is None else tuple(tool.strip() for tool in tools.split(",") if tool.strip()),
-        **options,
-    )
+    options["tool_options"] = _pairs("-T", options["tool_options"], "TOOL.KEY=VALUE")
+    options["grants"] = tuple(dict.fromkeys(options["grants"]))
+    if options["tools"] is not None:
+        options["tools"] = tuple(tool.strip() for tool in options["tools"].split(",") if tool.strip())
+    options = {name: value for name, value in options.items() if name in explicit}
+    plan = RunPlan(tasks=tuple(dict.fromkeys(tasks)), **options)
     folder = runs_dir.resolve() / check_run_id(run_id or new_run_id("run"))
     if show_prompt:
         _show_prompts(Run(host, folder, plan), as_json=as_json)
@@ -190,6 +200,7 @@ def _show_prompts(run: Run, *, as_json: bool) -> None:
     help="Where runs lie.",
 )
 @click.option("-M", "model_options", multiple=True, metavar="KEY=VALUE", help="A secret option of the model, again.")
+@click.option("-T", "tool_options", multiple=True, metavar="TOOL.KEY=VALUE", help="A secret option of a tool, again.")
 @_run_limits
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line per finished episode, and one for the run.")
 @click.pass_context
@@ -199,6 +210,7 @@ def resume_command(
     run: str,
     runs_dir: Path,
     model_options: tuple[str, ...],
+    tool_options: tuple[str, ...],
     as_json: bool,
     **limits: Any,
 ) -> None:
@@ -221,6 +233,7 @@ def resume_command(
         host_of(context),
         folder.resolve(),
         model_options=_pairs("-M", model_options),
+        tool_options=_pairs("-T", tool_options, "TOOL.KEY=VALUE"),
         limits=RunLimits(**limits),
     )
     _play(context, opened, as_json=as_json)
@@ -250,7 +263,7 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
                 click.echo(result.model_dump_json())
 
     interrupted = False
-    with ProgressTable(run.episodes, quiet=quiet) as progress:
+    with ProgressTable(run.episodes, quiet=quiet, shows_answers=not as_json) as progress:
         for episode in run.episodes:
             if (earlier := results[episode.id]) is not None:
                 progress.finished_before(episode, earlier)

@@ -112,12 +112,12 @@ def _install(requirements: list[str], target: Path) -> None:
     names = ", ".join(requirements)
     if is_offline():
         raise InfrastructureError(
-            f"The packages {names} are not on this machine, and MLGYM_OFFLINE forbids to fetch them. Run "
-            f"`mlgym prepare` for the task once with a network, or unset MLGYM_OFFLINE.{said}"
+            f"The packages {names} are not on this machine, and MLGYM_OFFLINE forbids to fetch them. Have them "
+            f"installed once with a network (`mlgym prepare` does it for a task), or unset MLGYM_OFFLINE.{said}"
         )
     raise InfrastructureError(
         f"The packages {names} could not be installed for the sandboxes. Check the network connection and the "
-        f"requirements of the task.{said}"
+        f"requirements.{said}"
     )
 
 

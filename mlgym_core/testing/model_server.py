@@ -1,5 +1,7 @@
 """A server that speaks the Chat Completions API over real HTTP and says what a script tells it to, faults included.
 
+It also speaks the simplest of Anthropic's Messages API.
+
 In a test:
 
     with ScriptedModelServer(["Hello", ScriptedAnswer(tools=[("bash", {"command": "ls"})]), rate_limit(after=1)]) as server:
@@ -28,7 +30,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from mlgym_core.testing.anthropic_answers import anthropic_message, anthropic_stream
+
 Body = Mapping[str, Any]
+_MESSAGES = "/v1/messages"
+_MOST_BYTES = 2**32
+"""Of an endless answer: for clients that never go away."""
 
 
 @dataclass(kw_only=True)
@@ -51,6 +58,7 @@ class ScriptedAnswer:
         reset: Close the connection at once, without an answer.
         delay: Seconds until the answer begins.
         slow: Seconds between two bytes of the body.
+        endless: Bytes that follow the body over and over until the client goes away, at most 4 GB.
     """
 
     text: str | None = None
@@ -68,6 +76,7 @@ class ScriptedAnswer:
     reset: bool = False
     delay: float = 0.0
     slow: float = 0.0
+    endless: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +145,8 @@ class ScriptedModelServer:
         latency: Seconds until each answer begins.
         key: The key that requests must carry; others are answered with status 401.
         models: The names that `/v1/models` lists.
-        endings: How the paths end that the script answers. For other kinds of servers, with answers that are a `body`.
+        endings: How the paths end that the script answers. Besides those two, for other kinds of servers, with answers
+            that are a `body`.
         port: Where it listens on the loopback interface; 0 is any free port.
 
     Attributes:
@@ -150,7 +160,7 @@ class ScriptedModelServer:
         latency: float = 0.0,
         key: str | None = None,
         models: Sequence[str] = ("scripted",),
-        endings: tuple[str, ...] = ("/chat/completions",),
+        endings: tuple[str, ...] = ("/chat/completions", _MESSAGES),
         port: int = 0,
     ) -> None:
         self.requests: list[RecordedRequest] = []
@@ -190,7 +200,8 @@ class ScriptedModelServer:
         with self._lock:
             number = len(self.requests)
             self.requests.append(request)
-            if self._key is not None and request.headers.get("authorization") != f"Bearer {self._key}":
+            said = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+            if self._key is not None and said != self._key:
                 return wrong_key()
             if self._make is None:
                 over = error_answer(418, "The script is over.")
@@ -268,17 +279,26 @@ def _handler(server: ScriptedModelServer) -> type[http.server.BaseHTTPRequestHan
             streams = bool(request.get("stream")) and answer.body is None
             body = answer.body
             if body is None:
-                body = _stream(answer, request) if streams else json.dumps(_completion(answer, request)).encode()
+                body = _body(self.path, answer, request)
             self.send_response(answer.status)
             kind = answer.content_type or ("text/event-stream" if streams else "application/json")
             self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
+            if answer.endless is None:
+                self.send_header("Content-Length", str(len(body)))
+            else:
+                self.send_header("Connection", "close")
+                self.close_connection = True
             for name, value in answer.headers.items():
                 self.send_header(name, value)
             self.end_headers()
             if answer.cut_after is not None:
                 self.wfile.write(body[: answer.cut_after])
                 self.close_connection = True
+            elif answer.endless is not None:
+                self.wfile.write(body)
+                for _ in range(_MOST_BYTES // len(answer.endless)):
+                    self.wfile.write(answer.endless)
+                    time.sleep(answer.slow)
             elif answer.slow:
                 for byte in body:
                     self.wfile.write(bytes([byte]))
@@ -291,6 +311,14 @@ def _handler(server: ScriptedModelServer) -> type[http.server.BaseHTTPRequestHan
             pass
 
     return Handler
+
+
+def _body(path: str, answer: ScriptedAnswer, request: Body) -> bytes:
+    if path.endswith(_MESSAGES):
+        if request.get("stream"):
+            return anthropic_stream(answer, request)
+        return json.dumps(anthropic_message(answer, request)).encode()
+    return _stream(answer, request) if request.get("stream") else json.dumps(_completion(answer, request)).encode()
 
 
 def _message(answer: ScriptedAnswer) -> dict[str, Any]:

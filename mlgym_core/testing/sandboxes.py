@@ -24,6 +24,7 @@ import pytest
 from mlgym_core.errors import SandboxError, ToolError
 from mlgym_core.host import Host
 from mlgym_core.interfaces import Mount, Sandbox, SandboxLayout
+from mlgym_core.sandbox.listening import listen_inside
 from mlgym_core.sandbox.pipes import run_process
 from mlgym_core.sandbox.shell import Shell, as_text
 from mlgym_core.sandbox.transfers import download_tree, read_file, save_file, upload_tree, write_file
@@ -423,6 +424,20 @@ grep NoNewPrivs /proc/self/status
         await shell.end()
         with pytest.raises(SandboxError, match="closed while a command ran"):
             await running
+
+    async def test_the_host_listens_inside(self, box: Sandbox, shell: Shell) -> None:
+        listener = await listen_inside(box)
+        loop = asyncio.get_running_loop()
+        with listener.socket:
+            # The shell sees what the process before it left to the host, though that process has ended.
+            talk = f"exec 9<>/dev/tcp/{listener.host}/{listener.port} && echo hello >&9 && read line <&9; echo $line"
+            asking = asyncio.create_task(_text(shell, talk))
+            connection, _ = await asyncio.wait_for(loop.sock_accept(listener.socket), 20)
+            with connection:
+                connection.setblocking(False)
+                assert await asyncio.wait_for(loop.sock_recv(connection, 100), 20) == b"hello\n"
+                await loop.sock_sendall(connection, b"welcome\n")
+                assert await asking == "welcome\n"
 
     async def test_it_states_what_it_can_do(self, sandbox_class: type[Sandbox]) -> None:
         assert sandbox_class.capabilities <= {"freeze", "gpu", "image", "layers", "network"}

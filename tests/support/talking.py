@@ -18,6 +18,7 @@ from mlgym_core import (
     Env,
     Message,
     Model,
+    ModelCall,
     ModelError,
     ModelReply,
     ModelSpec,
@@ -32,7 +33,8 @@ from mlgym_core import (
 class Parrot(Model):
     """Answers with the texts in its name, separated by commas, over and over; `!` calls a tool with JSON arguments.
 
-    `fails` and `long` raise what they say. A token is a character of the messages' contents.
+    `fails` and `long` raise what they say; `cut5` is an attempt that fails, with a pause of 5 seconds after it.
+    A token is a character of the messages' contents.
     """
 
     def __init__(
@@ -62,12 +64,24 @@ class Parrot(Model):
             raise UsageError("Set PARROT_KEY.")
 
     async def complete(
-        self, messages: Sequence[Message], tools: Sequence[ToolSchema] = (), sampling: Sampling = Sampling()
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema] = (),
+        sampling: Sampling = Sampling(),
+        call: ModelCall | None = None,
     ) -> ModelReply:
         said = self.name.split(",")
         text = said[len(self.asked) % len(said)]
         self.asked.append((list(messages), sampling))
         await asyncio.sleep(self.seconds)
+        if text.startswith("cut"):
+            # Is asked again until it says something else.
+            assert call is not None
+            call.attempt_failed("The parrot was cut off.", completion_tokens=2)
+            sampling = await call.next_attempt(float(text.removeprefix("cut")))
+            return await self.complete(messages, tools, sampling, call)
+        if call is not None:
+            call.said(text)
         if text == "fails":
             raise ModelError("The parrot is out.")
         if text == "long":

@@ -12,8 +12,14 @@ from typing import Any
 
 import pytest
 
-from mlgym_agents.react import PROMPT_VARIABLES, ReactAgent
-from mlgym_core import EpisodeResult, Host, Observation, hookspecs, specs
+from mlgym_agents import react, thought_action
+from mlgym_agents.exec import agent as exec_agent
+from mlgym_agents.react import ReactAgent
+from mlgym_agents.thought_action import ThoughtActionAgent
+from mlgym_agents.tree import agent as tree_search
+from mlgym_agents.tree.agent import TreeSearchAgent
+from mlgym_agents.tree.nodes import Node, Tree
+from mlgym_core import Agent, EpisodeResult, Host, Observation, hookspecs, specs
 from mlgym_core.cli import COMMANDS
 from mlgym_core.errors import MlgymError
 from mlgym_core.journal import Journal
@@ -65,7 +71,7 @@ def test_every_event_and_result_field_has_its_place() -> None:
     text = page("record")
     source = (ROOT / "mlgym_core" / "journal.py").read_text()
     kinds = re.findall(r'self\._append\(\s*"(\w+)"', source)
-    assert len(kinds) == 10
+    assert len(kinds) == 12
     for kind in kinds:
         assert f"| `{kind}` |" in text
     for name, field in EpisodeResult.model_fields.items():
@@ -142,12 +148,54 @@ def test_every_option_of_litellm_models_and_field_of_a_call_has_its_place() -> N
     fields: set[str] = set()
     journal = Journal("x", None, [("test", lambda event: fields.update(event.fields))])
     nothing: dict[str, Any] = {"new_messages": [], "messages": [], "tools": None, "sampling": {}, "error": None}
-    journal.model(call=1, model="x", reply=None, seconds=0.0, **nothing)
+    journal.model(number=1, call=1, model="x", reply=None, seconds=0.0, **nothing)
+    journal.model_call(number=1, request_tokens=1, reserved_tokens=1, reserved_usd=None)
+    journal.model_attempt(number=1, prompt_tokens=1, completion_tokens=0, error="")
     for name in fields:
         assert f"`{name}`" in page("record"), name
 
 
-def test_every_option_and_variable_of_react_has_its_place() -> None:
-    text = page("models").partition("## The agent `react`")[2].partition("\n## ")[0]
-    for name in [*list(inspect.signature(ReactAgent.__init__).parameters)[1:], *PROMPT_VARIABLES]:
+@pytest.mark.parametrize(
+    ("agent", "prompts"),
+    [
+        (ReactAgent, react.PROMPTS),
+        (ThoughtActionAgent, thought_action.PROMPTS),
+        (TreeSearchAgent, tree_search.PROMPTS),
+    ],
+)
+def test_every_option_and_prompt_of_agents_has_its_place(
+    agent: type[Agent], prompts: dict[str, tuple[str, ...]]
+) -> None:
+    text = page("agents")
+    for name in list(inspect.signature(agent.__init__).parameters)[1:]:
+        assert f"| `{name}` |" in text, name
+    for prompt, variables in prompts.items():
+        [row] = [line for line in text.splitlines() if line.startswith("|") and f"`{prompt}.md.jinja`" in line]
+        assert set(re.findall(r"`(\w+)`", row.split("|")[2])) == set(variables)
+
+
+def test_the_policy_of_the_agents_page_works() -> None:
+    [_, source] = python_blocks(ROOT / "docs" / "agents.md")
+    namespace: dict[str, Any] = {}
+    exec(compile(source, "agents.md", "exec"), namespace)
+    snapshot: Any = None
+    tree = Tree(Node(number=0, kind="start", snapshot=snapshot), "maximize")
+    policy = namespace["Wide"](drafts=1, debug_depth=1, seed=0)
+    assert policy.choose(tree).kind == "draft"
+    tree.add(Node(number=1, kind="draft", parent=tree.start, score=1.0, snapshot=snapshot))
+    assert policy.choose(tree).parent is tree.best
+    for kind in (Tree, Node):
+        public = {name for name in vars(kind) if not name.startswith("_")} | set(getattr(kind, "__annotations__", ()))
+        for name in public - {"add", "is_better", "all_files", "snapshot"}:
+            assert f"`{name}`" in page("agents"), name
+
+
+def test_every_option_and_variable_of_exec_has_its_place() -> None:
+    text = page("exec")
+    options = list(inspect.signature(exec_agent.ExecAgent.__init__).parameters)[1:]
+    for name in [*options, *exec_agent.PROMPTS["exec_task"]]:
+        assert f"`{name}`" in text, name
+    source = (ROOT / "plugins/mlgym-agents/src/mlgym_agents/exec/installation.py").read_text()
+    variables = set(re.findall(r'"((?:MLGYM|OPENAI)_[A-Z_]+)"|export (MLGYM_[A-Z_]+)=', source))
+    for name in {part for parts in variables for part in parts if part}:
         assert f"`{name}`" in text, name

@@ -28,8 +28,9 @@ from mlgym_core import (
     recorded_conversations,
 )
 from mlgym_core.accounts import used_before
+from mlgym_core.budgets import Budget, Usage
 from mlgym_core.conversations import RecordedMessages
-from mlgym_core.metering import Budget, Usage
+from mlgym_core.making import make_env
 
 HELLO = [{"role": "user", "content": "hello"}]
 
@@ -112,6 +113,7 @@ def test_without_a_model() -> None:
         ({"model": "parrot"}, "PROVIDER/NAME"),
         ({"model": "parot/x"}, "Did you mean 'parrot'"),
         ({"model": "parrot/x", "model_options": {"colour": 1}}, "colour"),
+        ({"model": "parrot/x", "model_options": {"secnds": 1}}, "did you mean 'seconds'"),
         ({"model": "parrot/x", "model_options": {"seconds": "long"}}, "seconds"),
         ({"model": "parrot/x", "model_options": {"need_key": True}}, "Set PARROT_KEY"),
         ({"model_options": {"price": 1}}, "model_options"),
@@ -362,3 +364,120 @@ async def test_an_asynchronous_environment_can_be_typed() -> None:
         assert isinstance(env, AsyncEnv)
         with pytest.raises(EpisodeOver):
             _ = env.model
+
+
+def test_a_call_is_recorded_before_the_model_is_asked(tmp_path: Path) -> None:
+    model = parrot(price=0.01, answer=20)
+    with make("examples/number", model=model, max_cost=10.0, runs_dir=tmp_path) as env:
+        env.reset()
+        for _ in range(2):
+            model_of(env).complete(HELLO)
+        env.step({"tool": "submit"})
+    begun = events(env, "model_call")
+    answered = events(env)
+    assert [one["number"] for one in begun] == [one["number"] for one in answered] == [1, 2]
+    assert all(one["seq"] + 1 == two["seq"] for one, two in zip(begun, answered, strict=True))
+    assert {name: begun[0][name] for name in ("request_tokens", "reserved_tokens", "reserved_usd")} == {
+        "request_tokens": 5,
+        "reserved_tokens": 25,
+        "reserved_usd": 0.25,
+    }
+
+
+def test_accounts_count_calls_that_were_cut_off_with_their_runner(tmp_path: Path) -> None:
+    model = parrot(price=0.5)
+    episode = tmp_path / "episodes" / "one"
+    episode.mkdir(parents=True)
+    lines = [
+        {"seq": 0, "t": 0.0, "type": "model_call", "number": 1, "request_tokens": 10},
+        {"seq": 1, "t": 0.5, "type": "model_attempt", "number": 1, "prompt_tokens": 10, "completion_tokens": 2},
+        {
+            "seq": 2,
+            "t": 1.0,
+            "type": "model",
+            "number": 1,
+            "prompt_tokens": 10,
+            "completion_tokens": 5,
+            "cost_usd": 3.0,
+        },
+        {"seq": 3, "t": 1.5, "type": "model_call", "number": 2, "request_tokens": 20},
+        {"seq": 4, "t": 2.0, "type": "model", "number": 2, "prompt_tokens": None, "completion_tokens": None},
+        {"seq": 5, "t": 2.5, "type": "model_call", "number": 3, "request_tokens": 40},
+    ]
+    (episode / "trajectory.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    usage, _ = used_before(tmp_path, model)
+    assert usage == Usage(
+        prompt_tokens=10 + 10 + 40,
+        completion_tokens=2 + 5,
+        cost_usd=3.0,
+        estimated_usd=0.5 * 12 + 0.5 * 40,
+        unknown=2,
+        calls=3,
+    )
+    assert usage.total_cost_usd is None
+
+
+def test_failed_attempts_count(tmp_path: Path) -> None:
+    model = parrot("cut0,cut0,fine", price=0.01, answer=20)
+    with make("examples/number", model=model, max_cost=0.8, runs_dir=tmp_path) as env:
+        env.reset()
+        assert model_of(env).complete(HELLO).text == "fine"
+        # Two attempts of 5 + 2 tokens, and 5 + 4 of the answer.
+        assert model_of(env).cost_left_usd == pytest.approx(0.8 - 0.07 - 0.07 - 0.09)
+        env.step({"tool": "submit"})
+    assert result(env).tokens.prompt == 15
+    assert result(env).tokens.completion == 2 + 2 + 4
+    assert result(env).cost_usd is None
+    assert [(one["number"], one["error"]) for one in events(env, "model_attempt")] == [
+        (1, "The parrot was cut off.")
+    ] * 2
+    [call] = events(env)
+    assert (call["text"], call["prompt_tokens"]) == ("fine", 5)
+    [run] = tmp_path.iterdir()
+    assert used_before(run, model)[0].prompt_tokens == 15
+
+
+def test_a_further_attempt_is_within_the_budget(tmp_path: Path) -> None:
+    model = parrot("cut0", price=0.01, answer=20)
+    with make("examples/number", model=model, max_cost=0.5, runs_dir=tmp_path) as env:
+        env.reset()
+        with pytest.raises(BudgetExhausted, match="max_cost") as caught:
+            model_of(env).complete(HELLO)
+        assert caught.value.limit == "max_cost"
+        env.step("true")
+    # 7 tokens each; an answer of 20 and its request must fit into what is left of 50.
+    assert len(model.asked) == 4
+    assert (result(env).exit_reason, result(env).limit) == ("max_cost", "max_cost")
+    [call] = events(env)
+    assert "max_cost" in call["error"]
+    assert call["prompt_tokens"] is None
+
+
+def test_a_further_attempt_may_get_a_shorter_answer() -> None:
+    model = parrot("cut0,fine", price=0.01, answer=500)
+    with make("examples/number", model=model, max_cost=3.0) as env:
+        env.reset()
+        model_of(env).complete(HELLO)
+        assert [sampling.max_tokens for _, sampling in model.asked] == [295, 288]
+
+
+def test_nobody_waits_for_longer_than_the_episode_lasts() -> None:
+    with make("examples/number", model=parrot("cut500"), max_time=100) as env:
+        env.reset()
+        began = time.monotonic()
+        with pytest.raises(BudgetExhausted, match="before the 500 s after which"):
+            model_of(env).complete(HELLO)
+        assert time.monotonic() - began < 50
+        env.step("true")
+    assert (result(env).exit_reason, result(env).limit) == ("max_time", "max_time")
+
+
+async def test_answers_are_shown_while_they_are_said() -> None:
+    said: list[str] = []
+    env = await make_env("examples/number", host=Host.of(ExamplePlugin()), model=parrot("hello"), on_text=said.append)
+    async with env:
+        await env.reset()
+        await model_of(env).complete(HELLO)
+        async with await env.fork(await env.snapshot()) as twin:
+            await model_of(twin).complete(HELLO)
+    assert said == ["hello", "hello"]

@@ -7,9 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
-from mlgym_core import EpisodeResult, Score
+from mlgym_core import EpisodeEvent, EpisodeResult, Score
 from mlgym_core.cli.progress import ProgressTable, result_line, result_table
-from mlgym_core.runner import EpisodePlan
+from mlgym_core.runner import AnswerSoFar, EpisodePlan
 
 
 def result(status: str = "completed") -> EpisodeResult:
@@ -73,3 +73,25 @@ def test_the_live_table_fits_too() -> None:
 def test_a_result_in_one_line() -> None:
     assert "final -0.2506" in result_line(result())
     assert "There is no strategy.py" in result_line(result("invalid_submission"))
+
+
+def test_what_a_model_is_saying_is_one_line_of_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    episodes = [EpisodePlan(id=name, task="games/blotto", agent="react", repeat=0) for name in ("a", "b")]
+    progress = ProgressTable(episodes, quiet=True)
+    assert progress.answers() == []
+    hostile = "\x1b[2J\x1b]0;owned\x07[bold red]one\ntwo\r" + "word " * 100 + "end"
+    progress(episodes[1], AnswerSoFar(hostile))
+    [line] = progress.answers()
+    assert line.plain.startswith("games/blotto: ")
+    assert line.plain.endswith("word end")
+    assert len(line.plain) < 80
+    progress(episodes[1], AnswerSoFar(hostile[:30]))
+    [line] = progress.answers()
+    assert "[bold red]on" in line.plain
+    assert line.plain.isprintable()
+    progress(episodes[1], EpisodeEvent("b", 1, 0.0, "model", {}))
+    assert progress.answers() == []
+    silent = ProgressTable(episodes, quiet=True, shows_answers=False)
+    silent(episodes[1], AnswerSoFar("words"))
+    assert silent.answers() == []

@@ -165,3 +165,57 @@ async def test_the_asynchronous_face() -> None:
         snapshot = await env.snapshot()
         async with await env.fork(snapshot) as twin:
             assert (await twin.step("cat answer.txt"))[0].text == "0"
+
+
+def test_what_is_graded_if_nothing_is_submitted(sandbox_name: str, tmp_path: Path) -> None:
+    with make("examples/number", sandbox=sandbox_name, max_steps=3, runs_dir=tmp_path) as env:
+        env.reset()
+        env.step("echo 0.5 > answer.txt")
+        snapshot = env.snapshot()
+        env.fall_back_on(snapshot)
+        # Whatever happened to files and shell since.
+        env.step("echo nothing > answer.txt; exec 2>&-; cd /; chmod 000 ~")
+        observation, reward, _, truncated, _ = env.step("sleep 100 & cat")
+        assert truncated
+        result = env.result
+        assert result is not None
+        assert (result.status, result.exit_reason, result.final) == ("completed", "max_steps", 0.75)
+        assert result.return_ == pytest.approx(0.75)
+        assert reward == pytest.approx(0.75)
+        folder = Path(result.dir or "")
+        assert (folder / "submission" / "answer.txt").read_text() == "0.5\n"
+        events = [json.loads(line) for line in (folder / "trajectory.jsonl").read_text().splitlines()]
+    assert [event["origin"] for event in events if event["type"] == "reset"] == [
+        None,
+        {"episode_id": snapshot.episode_id, "step": 1},
+    ]
+    assert observation.steps_left == 0
+
+
+def test_a_submission_is_what_is_in_the_workspace() -> None:
+    with make("examples/number", max_steps=5) as env:
+        env.reset()
+        env.step("echo 0.5 > answer.txt")
+        env.fall_back_on(env.snapshot())
+        env.step("echo 0.1 > answer.txt")
+        env.step(SUBMIT)
+        assert env.result is not None
+        assert env.result.final == 0.35
+
+
+def test_what_to_fall_back_on_can_be_taken_back_and_is_not_inherited() -> None:
+    with make("examples/number", max_steps=2) as env:
+        env.reset()
+        env.step("echo 0.5 > answer.txt")
+        snapshot = env.snapshot()
+        env.fall_back_on(snapshot)
+        with env.fork(snapshot) as twin:
+            twin.step("echo 0.1 > answer.txt")
+            assert twin.result is not None
+            assert twin.result.final == 0.35
+        env.fall_back_on(None)
+        env.step("echo 0.1 > answer.txt")
+        assert env.result is not None
+        assert env.result.final == 0.35
+        with pytest.raises(EpisodeOver):
+            env.fall_back_on(snapshot)

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from mlgym_core.errors import UsageError
-from mlgym_core.specs import AgentSpec, MetricSpec, SuiteSpec, TaskMetric, TaskSpec
+from mlgym_core.limits import Limits
+from mlgym_core.specs import EPISODE_LIMITS, AgentSpec, MetricSpec, SuiteSpec, TaskMetric, TaskSpec
 
 
 def task(task_id: str = "games/chess", target: str = "chess:Chess", **options: Any) -> TaskSpec:
@@ -65,3 +66,18 @@ def test_ids_and_summaries_are_checked() -> None:
         SuiteSpec("games", "Games", tasks=("chess",))
     with pytest.raises(UsageError, match="`tasks`"):
         SuiteSpec("games", "Games", tasks="games/chess")  # type: ignore[arg-type]
+
+
+def test_what_agents_bring_along_is_checked() -> None:
+    assert tuple(Limits.__annotations__) == EPISODE_LIMITS
+    spec = AgentSpec("mine", "agents:Mine", "Mine", tools=["bash"], limits={"max_steps": 3, "max_validations": None})  # type: ignore[arg-type]
+    assert spec.tools == ("bash",)
+    assert spec.limits == {"max_steps": 3, "max_validations": None}
+    wrong: Any = "3"
+    for options, says in (
+        ({"limits": {"max_step": 3}}, "there are only: max_steps"),
+        ({"limits": {"max_steps": wrong}}, "write a number"),
+        ({"tools": "bash"}, "`tools`"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            AgentSpec("mine", "agents:Mine", "Mine", **options)

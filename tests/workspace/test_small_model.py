@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-small-model" / "bin" / "python"
-AGENTS = ("react",)
+AGENTS = ("react", "thought-action", "tree-search")
 
 # One server for all of them, which answers one request at a time.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("small-model")]

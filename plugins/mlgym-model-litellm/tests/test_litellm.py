@@ -7,21 +7,20 @@ import datetime
 import email.utils
 import importlib.metadata
 import json
-import os
+import pickle
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mlgym_core import ContextTooLong, Host, ModelError, Sampling, UsageError
+from mlgym_core import ContextTooLong, Host, ModelError, RequestRefused, Sampling, UsageError
 from mlgym_core.models import make_model
 from mlgym_core.testing import ScriptedAnswer, ScriptedModelServer
 from mlgym_core.testing.model_server import (
-    Answer,
     context_too_long,
     error_answer,
     rate_limit,
@@ -30,7 +29,8 @@ from mlgym_core.testing.model_server import (
     wrong_key,
 )
 from mlgym_model_litellm import plugin, providers
-from mlgym_model_litellm.failures import pause_before
+from mlgym_model_litellm.exchanges import Answered, Exchange, attempt
+from mlgym_model_litellm.failures import Failure, pause_before
 from mlgym_model_litellm.model import LiteLLMModel
 from mlgym_model_litellm.secrets import secret_values
 from mlgym_model_litellm.update_providers import rendered
@@ -43,36 +43,6 @@ TOOL = {
     "parameters": {"type": "object", "properties": {"command": {"type": "string"}}},
 }
 Make = Callable[..., tuple[LiteLLMModel, ScriptedModelServer]]
-
-
-@pytest.fixture(autouse=True)
-def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.endswith(("_API_KEY", "_BASE_URL", "_API_BASE", "_TOKEN")):
-            monkeypatch.delenv(name)
-
-
-@pytest.fixture
-async def make() -> AsyncIterator[Make]:
-    """Returns a model and the server that it talks to."""
-    servers: list[ScriptedModelServer] = []
-    models: list[LiteLLMModel] = []
-
-    def made(*answers: Answer, name: str = "scripted", **options: Any) -> tuple[LiteLLMModel, ScriptedModelServer]:
-        server = ScriptedModelServer(answers, key=options.pop("key", None))
-        servers.append(server.__enter__())
-        settings = {"base_url": server.url, "retry_pause": 0.01} | options
-        model = make_model(Host.of(plugin), f"openai/{name}", settings)
-        assert isinstance(model, LiteLLMModel)
-        model.check()
-        models.append(model)
-        return model, server
-
-    yield made
-    for model in models:
-        await model.close()
-    for server in servers:
-        server.__exit__(None, None, None)
 
 
 # ------------------------------------------------------------------------------------------ registration
@@ -382,7 +352,8 @@ async def test_retries_end(make: Make) -> None:
         (wrong_key(CANARY), ModelError, "refuses the key"),
         (unknown_model("scripted"), ModelError, "does not know openai/scripted"),
         (context_too_long(), ContextTooLong, "too long for openai/scripted"),
-        (error_answer(400, "temperature must be lower"), ModelError, "temperature must be lower"),
+        (error_answer(400, "temperature must be lower"), RequestRefused, "temperature must be lower"),
+        (error_answer(422, "no such field"), RequestRefused, "no such field"),
         (error_answer(402, "Pay first"), ModelError, "Pay first"),
         (error_answer(429, "You exceeded your current quota", "insufficient_quota"), ModelError, "used up"),
     ],
@@ -593,3 +564,30 @@ def test_only_whole_words_tell_the_names_of_keys(monkeypatch: pytest.MonkeyPatch
     assert "sk-canary-1" in found
     assert "localhost-1" not in found
     assert "strategy" not in found
+
+
+# --------------------------------------------------------------------------------------------- exchanges
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_attempt_and_its_outcome_can_go_to_other_processes(stream: bool) -> None:
+    with ScriptedModelServer([ScriptedAnswer(text="a b", tools=[("bash", {})]), rate_limit(after=2)]) as server:
+        exchange = Exchange(
+            model="openai/scripted",
+            request={"model": "openai/scripted", "messages": HELLO},
+            timeout=30.0,
+            stream=stream,
+            base_url=server.url,
+            key="none",
+        )
+        exchange = pickle.loads(pickle.dumps(exchange))
+        said: list[str] = []
+        answered = pickle.loads(pickle.dumps(await attempt(exchange, said.append)))
+        failed = pickle.loads(pickle.dumps(await attempt(exchange)))
+    assert isinstance(answered, Answered)
+    assert answered.reply.text == "a b"
+    assert answered.reply.tool_calls[0].arguments == {}
+    assert said == (["a", " b"] if stream else [])
+    assert isinstance(failed, Failure)
+    assert (failed.retry, failed.after) == (True, 2.0)
+    assert "Rate limit" in str(failed.error)

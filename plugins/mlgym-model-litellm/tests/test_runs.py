@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mlgym_core.accounts import used_before
 from mlgym_core.testing import ScriptedAnswer, ScriptedModelServer
 from mlgym_core.testing.model_server import Answer, error_answer, rate_limit, server_error, wrong_key
 
@@ -40,6 +43,7 @@ class Obedient(Agent):
             if not reply.tool_calls:
                 messages.append({"role": "user", "content": "Call a tool."})
 """
+PLAY = "from mlgym_core.cli import main; main()"
 # Says all that it can find of its surroundings.
 SPY = "env; cat /proc/self/environ /proc/1/environ /proc/*/environ /proc/*/cmdline 2>/dev/null | tr '\\0' '\\n'"
 
@@ -65,7 +69,7 @@ class Runs:
         }
         own = {"PYTHONPATH": str(self.folder / "site"), "MLGYM_CACHE_DIR": str(self.folder / "cache")}
         return subprocess.run(
-            [sys.executable, "-c", "from mlgym_core.cli import main; main()", *arguments],
+            [sys.executable, "-c", PLAY, *arguments],
             cwd=self.folder,
             env=inherited | own | environment,
             stdin=subprocess.DEVNULL,
@@ -73,6 +77,18 @@ class Runs:
             text=True,
             timeout=120,
             check=False,
+        )
+
+    def begin(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start the command line and return its process."""
+        own = {"PYTHONPATH": str(self.folder / "site"), "MLGYM_CACHE_DIR": str(self.folder / "cache")}
+        return subprocess.Popen(
+            [sys.executable, "-c", PLAY, *arguments],
+            cwd=self.folder,
+            env=os.environ | own,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
     def play(
@@ -140,6 +156,12 @@ def test_the_key_is_nowhere(runs: Runs, stream: str) -> None:
     answers: list[Answer] = [
         call("bash", {"command": SPY}),
         f"I know {CANARY}!",
+        call("bash", '{"command": "echo \\u0073k-canary-3f9d27b1c0"}'),
+        ScriptedAnswer(
+            tools=[(f"tool-{CANARY}", {CANARY: [CANARY]})],
+            fields={"reasoning_content": CANARY},
+            answer_fields={"model": CANARY},
+        ),
         call("bash", {"command": f"echo {CANARY}"}),
         call("bash", {"command": "echo $OPENAI_API_KEY $MY_KEY"}),
         error_answer(500, f"Failure with {CANARY}"),
@@ -208,3 +230,92 @@ def test_models_are_listed(runs: Runs) -> None:
     listed = {row["id"]: row for row in json.loads(runs("models", "--json").stdout)}
     assert listed["openai"]["distribution"] == "mlgym-model-litellm"
     assert {"anthropic", "gemini", "litellm", "hosted_vllm"} <= set(listed)
+
+
+def test_a_runner_that_is_killed_while_it_asks_has_spent_that(runs: Runs) -> None:
+    late = ScriptedAnswer(text="late", delay=100)
+    with ScriptedModelServer([call("bash", {"command": "ls"}), late]) as server:
+        model = ("--model", "openai/scripted", "-M", f"base_url={server.url}", "--max-tokens", "100000")
+        process = runs.begin("run", "games/blotto", "--agent", "obedient", *model, "--run-id", "one")
+        try:
+            while len(server.requests) < 2:
+                assert process.poll() is None
+                time.sleep(0.05)
+        finally:
+            process.kill()
+            process.wait()
+    usage, _ = used_before(runs.folder / "runs" / "one", None)
+    assert (usage.calls, usage.unknown) == (2, 2)
+    # The second request holds the first one's answer, and what came of it.
+    assert usage.prompt_tokens > 500
+    resumed = runs("resume", "one", "--max-run-tokens", str(usage.prompt_tokens), "--json")
+    [episode, _] = [json.loads(line) for line in resumed.stdout.splitlines()]
+    assert (episode["status"], episode["limit"]) == ("interrupted", "max_run_tokens")
+
+
+@pytest.mark.slow
+def test_repeats_that_are_resumed_get_their_own_answers_from_the_cache(runs: Runs) -> None:
+    answers = [call("bash", {"command": f"echo {number}"}) for number in range(2)]
+    with ScriptedModelServer([answers[0], SUBMIT, answers[1], SUBMIT]) as server:
+        options = ("-M", "cache=replies", "--repeat", "2", "--run-id", "one")
+        done, [*_, run] = runs.play(server, *options)
+        assert done.returncode == 0, done.stderr
+        folders = sorted((Path(run["dir"]) / "episodes").iterdir(), key=lambda folder: folder.name.split("-")[3])
+        for folder in folders[1:]:
+            # As if it had not been finished.
+            (folder / "episode.json").unlink()
+        again = runs("resume", "one", "--json")
+        assert again.returncode == 0, again.stderr
+        assert len(server.requests) == 4
+    texts = [
+        event["arguments"].get("command")
+        for folder in folders
+        for event in map(json.loads, (folder / "trajectory.jsonl").read_text().splitlines())
+        if event["type"] == "action"
+    ]
+    assert texts == ["echo 0", None, "echo 1", None]
+
+
+def test_what_a_budget_cannot_know_is_said(runs: Runs) -> None:
+    with ScriptedModelServer([SUBMIT]) as server:
+        done, _ = runs.play(server, "--max-cost", "1")
+    assert "The price of openai/scripted is unknown" in done.stderr
+    assert "they get up to 4096 tokens each" in done.stderr
+
+
+def test_options_that_do_not_exist_are_told_from_those_that_do(runs: Runs) -> None:
+    done = runs("run", "games/blotto", "--agent", "obedient", "--model", "openai/x", "-M", "retrys=3")
+    assert done.returncode == 2
+    assert "did you mean 'retries'" in done.stderr
+
+
+def test_answers_are_shown_on_a_terminal_while_they_are_said(runs: Runs) -> None:
+    said = "these words come slowly " + "and slowly " * 20
+    with ScriptedModelServer([ScriptedAnswer(text=said, slow=0.0005), SUBMIT]) as server:
+        model = ("--model", "openai/scripted", "-M", f"base_url={server.url}", "-M", "stream=true")
+        main, terminal = os.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-c", PLAY, "run", "games/blotto", "--agent", "obedient", *model],
+            cwd=runs.folder,
+            env=os.environ | {"PYTHONPATH": str(runs.folder / "site"), "COLUMNS": "120", "TERM": "xterm"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=terminal,
+        )
+        os.close(terminal)
+        shown = b""
+        # The terminal breaks when nobody writes to it any more.
+        with contextlib.suppress(OSError):
+            while part := os.read(main, 65536):
+                shown += part
+        os.close(main)
+        assert process.wait() == 0
+    assert b"these words come" in shown
+
+
+def test_a_provider_that_asks_to_wait_for_longer_than_the_episode_lasts(runs: Runs) -> None:
+    with ScriptedModelServer([call("bash", {"command": "ls"}), rate_limit(after=800)]) as server:
+        done, (episode, _) = runs.play(server, "--max-time", "600")
+        assert len(server.requests) == 2
+    assert done.returncode == 0, done.stderr
+    assert (episode["status"], episode["exit_reason"], episode["limit"]) == ("completed", "max_time", "max_time")

@@ -80,7 +80,9 @@ def episode(request: pytest.FixtureRequest, cache: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("MLGYM_CACHE_DIR", str(cache))
     monkeypatch.syspath_prepend(Path(__file__).parent / "support")
     monkeypatch.setattr("mlgym_core.making.default_host", lambda: Host.of(Tasks(), plugin))
-    with make("small/notes", sandbox=request.param, tools=["bash", *TOOLS], max_steps=500) as env:
+    with make(
+        "small/notes", sandbox=request.param, tools=["bash", *TOOLS], grants=["literature"], max_steps=500
+    ) as env:
         env.reset()
         yield Episode(env)
 
@@ -88,7 +90,7 @@ def episode(request: pytest.FixtureRequest, cache: Path, monkeypatch: pytest.Mon
 def test_none_is_a_default_and_none_clashes_with_the_core() -> None:
     host = Host.of(plugin)
     assert host.failures == []
-    assert {spec.id for spec in host.tools if spec.default} == {
+    assert {spec.id for spec in host.tools if spec.default and spec.grant is None} == {
         "bash",
         "read_file",
         "write_file",
@@ -96,7 +98,7 @@ def test_none_is_a_default_and_none_clashes_with_the_core() -> None:
         "validate",
         "submit",
     }
-    assert len({spec.id for spec in host.tools}) == 6 + len(TOOLS) == 16
+    assert len({spec.id for spec in host.tools}) == 6 + len(TOOLS) == 20
 
 
 def test_schemas(episode: Episode) -> None:

@@ -23,9 +23,10 @@ _LONGEST_NAME = 64
 
 @dataclass
 class _Reaction:
-    """What followed an answer: the result of a call, or a reminder."""
+    """What followed an answer: an output, or a reminder."""
 
     message: dict[str, Any]
+    is_output: bool = False
     is_score: bool = False
 
 
@@ -45,7 +46,7 @@ class _Turn:
 class Conversation:
     """A conversation: its opening, and the turns since.
 
-    What is elided, in this order, the oldest first: results of tools; long arguments of calls; whole turns, of which a
+    What is elided, in this order, the oldest first: outputs; long arguments of calls; whole turns, of which a
     note in the opening keeps the scores and the first thoughts; and at last what the last turn returned. Scores are
     never elided, and each call keeps its result.
 
@@ -84,11 +85,27 @@ class Conversation:
             is_score: Whether it is a score, which is kept.
         """
         message = {"role": "tool", "tool_call_id": call.id, "content": text}
-        self._turns[-1].reactions.append(_Reaction(message, is_score))
+        self._turns[-1].reactions.append(_Reaction(message, is_output=True, is_score=is_score))
+
+    def add_output(self, text: str, *, is_score: bool = False) -> None:
+        """Add what came of the last answer, of a model that calls no tools.
+
+        Args:
+            is_score: Whether it is a score, which is kept.
+        """
+        message = {"role": "user", "content": text}
+        self._turns[-1].reactions.append(_Reaction(message, is_output=True, is_score=is_score))
 
     def add_reminder(self, text: str) -> None:
         """Add what the last answer, which has no calls, is answered with."""
         self._turns[-1].reactions.append(_Reaction({"role": "user", "content": text}))
+
+    def keep_outputs(self, number: int, count: Counter) -> None:
+        """Elide all outputs but those of the last so many turns that have one. Scores stay."""
+        turns = [turn for turn in self._turns if any(reaction.is_output for reaction in turn.reactions)]
+        for turn in turns[: max(len(turns) - number, 0)]:
+            for _ in _elide_results(turn, count):
+                pass
 
     def free(self, tokens: int, count: Counter, *, spare: int = 0) -> bool:
         """Elide until at least so many tokens are free, or nothing is left to elide. Returns whether any are.
@@ -149,7 +166,7 @@ class Conversation:
 
 def _elide_results(turn: _Turn, count: Counter) -> Iterator[int]:
     for reaction in turn.reactions:
-        if reaction.is_score or reaction.message["role"] != "tool":
+        if reaction.is_score or not reaction.is_output:
             continue
         note = f"[An older output of {len(reaction.message['content']):,} characters is left out.]"
         shorter = {**reaction.message, "content": note}

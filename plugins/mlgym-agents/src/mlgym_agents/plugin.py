@@ -18,3 +18,28 @@ def mlgym_agents() -> Iterator[AgentSpec]:
         "Lets a model think and call tools in turn",
         needs_model=True,
     )
+    yield AgentSpec(
+        "thought-action",
+        "mlgym_agents.thought_action:ThoughtActionAgent",
+        "Lets a model write one command in each turn, without calling tools",
+        needs_model=True,
+        tools=(
+            *("bash", "open", "goto", "scroll_up", "scroll_down", "create", "edit", "insert"),
+            *("search_dir", "search_file", "find_file", "validate", "submit"),
+        ),
+        tools_from="mlgym-tools",
+        limits={"max_steps": 50, "max_cost": 4.0},
+    )
+    yield AgentSpec(
+        "tree-search",
+        "mlgym_agents.tree.agent:TreeSearchAgent",
+        "Lets a model write whole solutions, and improves the best",
+        needs_model=True,
+        tools=("bash", "write_file", "validate", "submit"),
+        limits={"max_steps": 100},
+    )
+    yield AgentSpec(
+        "exec",
+        "mlgym_agents.exec.agent:ExecAgent",
+        "Runs any command-line agent in the sandbox (-A command=…), and gives it the model",
+    )

@@ -1,8 +1,8 @@
-"""Prompts: Jinja templates of the package, which a file of the user's may override."""
+"""Prompts: Jinja templates of the package, any of which a file of the user's may replace."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,10 @@ import jinja2
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from mlgym_agents.near_misses import did_you_mean
 from mlgym_core import UsageError
 
+ENDING = ".md.jinja"
 # Prompts are handed around like texts; none should be able to run code.
 _ENVIRONMENT = ImmutableSandboxedEnvironment(
     loader=jinja2.PackageLoader("mlgym_agents", "prompts"),
@@ -22,21 +24,57 @@ _ENVIRONMENT = ImmutableSandboxedEnvironment(
 )
 
 
-def packaged(name: str) -> jinja2.Template:
-    """Return a template of the package, such as `react_system`."""
-    return _ENVIRONMENT.get_template(f"{name}.md.jinja")
-
-
-def of_file(path: Path, variables: Collection[str]) -> jinja2.Template:
-    """Return the template in a file. It may extend and include those of the package.
+class Prompts:
+    """The prompts of an agent.
 
     Args:
-        path: The file.
-        variables: Names of what it will be rendered with.
+        variables: For each prompt's name, such as `react_system`, the names of what it is rendered with.
+        folder: Folder with files of the user's. Each replaces the prompt of the package with the same file name, such
+            as `react_system.md.jinja`, which it may extend and include. Those of other agents are left alone.
 
     Raises:
-        UsageError: if it cannot be read, is no template, or uses other variables.
+        UsageError: if there is no such folder, or a file in it is no prompt, or uses other variables.
     """
+
+    def __init__(self, variables: Mapping[str, Collection[str]], folder: str | None = None) -> None:
+        self._templates = {name: _ENVIRONMENT.get_template(f"{name}{ENDING}") for name in variables}
+        if folder is None:
+            return
+        packaged = [name.removesuffix(ENDING) for name in _ENVIRONMENT.list_templates()]
+        for path in _files(Path(folder).expanduser()):
+            name = path.name.removesuffix(ENDING)
+            if path.name == name or name not in packaged:
+                raise UsageError(
+                    f"{path} replaces no prompt. {did_you_mean([path.name], [f'{one}{ENDING}' for one in packaged])}"
+                    f"There are: {', '.join(f'{one}{ENDING}' for one in packaged)}."
+                )
+            if name in variables:
+                self._templates[name] = _of_file(path, variables[name])
+
+    def render(self, name: str, **variables: Any) -> str:
+        """Return the text of a prompt, without white space around it.
+
+        Raises:
+            UsageError: if it cannot be made.
+        """
+        try:
+            return self._templates[name].render(**variables).strip()
+        except (jinja2.TemplateError, TypeError, ValueError) as error:
+            raise UsageError(f"The prompt {name}{ENDING} cannot be rendered: {error}") from error
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of a folder without the hidden ones, which editors leave behind."""
+    try:
+        files = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    except OSError as error:
+        raise UsageError(f"The folder of prompts {folder} cannot be read: {error.strerror}.") from None
+    if not files:
+        raise UsageError(f"The folder of prompts {folder} is empty.")
+    return files
+
+
+def _of_file(path: Path, variables: Collection[str]) -> jinja2.Template:
     try:
         source = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -48,18 +86,7 @@ def of_file(path: Path, variables: Collection[str]) -> jinja2.Template:
         raise UsageError(f"Line {error.lineno} of the prompt {path} is no Jinja template: {error.message}.") from None
     if unknown:
         raise UsageError(
-            f"The prompt {path} uses {', '.join(sorted(unknown))}; there are only {', '.join(sorted(variables))}."
+            f"The prompt {path} uses {', '.join(sorted(unknown))}. {did_you_mean(sorted(unknown), variables)}"
+            f"There are only: {', '.join(sorted(variables)) or 'none'}."
         )
     return template
-
-
-def rendered(template: jinja2.Template, **variables: Any) -> str:
-    """Return the text of a template, without white space around it.
-
-    Raises:
-        UsageError: if it cannot be made.
-    """
-    try:
-        return template.render(**variables).strip()
-    except (jinja2.TemplateError, TypeError, ValueError) as error:
-        raise UsageError(f"The prompt {template.name or 'of the user'} cannot be rendered: {error}") from error

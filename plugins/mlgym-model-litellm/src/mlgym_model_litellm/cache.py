@@ -16,9 +16,10 @@ from mlgym_core import ModelReply, ModelToolCall, UsageError
 
 
 class ReplyCache:
-    """Replies by request. The same request may be made several times in a run, and each time gets a reply of its own.
+    """Replies by request. The same request may be made several times in an episode, and each time gets its own reply.
 
-    So a run that is repeated gets the replies of the first one, and its repeats still differ from each other.
+    Repetitions of an episode have replies of their own, too. So a run that is repeated or resumed gets the replies of
+    the first time, and its repeats still differ from each other.
 
     Args:
         folder: It is made if necessary, for its owner only.
@@ -39,9 +40,9 @@ class ReplyCache:
         except OSError as error:
             raise UsageError(f"The cache folder {self._folder} cannot be made: {error}.") from None
 
-    def place(self, request: Mapping[str, Any]) -> Path:
-        """Return the file of a request's next reply. Each call counts as a request."""
-        text = json.dumps(request, sort_keys=True, default=str)
+    def place(self, request: Mapping[str, Any], repeat: int) -> Path:
+        """Return the file of a request's next reply in a repetition. Each call counts as a request."""
+        text = json.dumps([request, repeat], sort_keys=True, default=str)
         digest = hashlib.sha256(text.encode()).hexdigest()
         number = self._asked[digest]
         self._asked[digest] += 1

@@ -11,13 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlgym_core import ContextTooLong, ModelError
+from mlgym_core import ContextTooLong, ModelError, RequestRefused
 
-_LONGEST_TEXT = 500
+_LONGEST_TEXT = 100_000
+"""Letters. Keys are taken out of it before it is cut to a readable length, so that no part of one remains."""
+_READABLE_TEXT = 600
 _LONGEST_PAUSE = 60.0
 _LONGEST_WAIT = 900.0
 """Seconds. Who asks for a longer wait is not waited for."""
 _PASSING = frozenset({408, 409, 425, 429})
+_REFUSED = frozenset({400, 413, 422})
 _NO_MONEY = ("insufficient_quota", "exceeded your current quota", "billing")
 
 
@@ -25,19 +28,36 @@ class UnreadableAnswer(Exception):  # noqa: N818 - what came, in a word
     """An answer that is none: counted as an error of the server."""
 
 
+class RefusedAnswer(Exception):  # noqa: N818 - what came, in a word
+    """An answer that is not let through, or a server's word that it failed.
+
+    Args:
+        message: What is wrong, as the end of a sentence.
+        retry: Whether trying again may help.
+    """
+
+    def __init__(self, message: str, *, retry: bool = False) -> None:
+        super().__init__(message)
+        self.retry = retry
+
+
 @dataclass(frozen=True)
 class Failure:
-    """A failed call.
+    """A failed attempt.
 
     Attributes:
         error: What to raise in the end.
         retry: Whether trying again may help.
         after: Seconds that the provider asks to wait for; None if it does not say.
+        may_cost: Whether the provider may charge for it.
+        completion_tokens: Tokens of the answer, as far as it came.
     """
 
     error: ModelError
     retry: bool
     after: float | None = None
+    may_cost: bool = False
+    completion_tokens: int = 0
 
 
 def failure_of(error: Exception, model: str, key_hint: str, seconds: float) -> Failure:
@@ -51,8 +71,10 @@ def failure_of(error: Exception, model: str, key_hint: str, seconds: float) -> F
     status = getattr(error, "status_code", None)
     kind = type(error).__name__
     said = _said(error)
+    if isinstance(error, RefusedAnswer):
+        return Failure(ModelError(f"{model} failed: {error}"), retry=error.retry)
     if isinstance(error, TimeoutError) or kind == "Timeout":
-        return Failure(ModelError(f"{model} did not answer within {seconds:g} s."), retry=True)
+        return Failure(ModelError(f"{model} did not answer within {seconds:g} s."), retry=True, may_cost=True)
     if kind == "ContextWindowExceededError":
         return Failure(ContextTooLong(f"The conversation is too long for {model}: {said}"), retry=False)
     if status in (401, 403):
@@ -60,6 +82,8 @@ def failure_of(error: Exception, model: str, key_hint: str, seconds: float) -> F
         return Failure(ModelError(f"The provider of {model} refuses the key ({status}): {key_hint}."), retry=False)
     if status == 404:
         return Failure(ModelError(f"The provider does not know {model}: {said}"), retry=False)
+    if status in _REFUSED:
+        return Failure(RequestRefused(f"{model} refused the request ({status}): {said}"), retry=False)
     if status == 429 and any(word in said.lower() for word in _NO_MONEY):
         return Failure(ModelError(f"The account for {model} is used up: {said}"), retry=False)
     # LiteLLM has 200 for an answer that it could not read, and 500 for connections that broke.
@@ -69,6 +93,11 @@ def failure_of(error: Exception, model: str, key_hint: str, seconds: float) -> F
     passing = not isinstance(status, int) or status in _PASSING or status >= 500 or status == 200
     what = f" ({status})" if isinstance(status, int) and status not in (200, 500) else ""
     return Failure(ModelError(f"{model} failed{what}: {said}"), retry=passing, after=after)
+
+
+def shortened(text: str) -> str:
+    """Return a text at a length that people read."""
+    return text if len(text) <= _READABLE_TEXT else f"{text[:_READABLE_TEXT]}…"
 
 
 def pause_before(attempt: int, after: float | None, first: float) -> float:
@@ -109,7 +138,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _said(error: Exception) -> str:
     """Return what the provider said, without what LiteLLM put around it."""
-    text = str(getattr(error, "message", "") or error)
+    text = str(getattr(error, "message", "") or error)[:_LONGEST_TEXT]
     start = text.find("{")
     if start >= 0:
         try:
@@ -117,12 +146,11 @@ def _said(error: Exception) -> str:
             inner = told.get("error", told)
             found = inner.get("message") if isinstance(inner, dict) else inner
             text = found if isinstance(found, str) else text
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             pass
     if "Traceback" in text:
         text = "its answer cannot be read."
     for prefix in ("litellm.", "APIConnectionError: ", "InternalServerError: ", "APIError: ", "OpenAIException - "):
         text = text.removeprefix(prefix)
         text = text.removeprefix(f"litellm.{prefix}")
-    text = " ".join(text.split())
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+    return " ".join(text.split())

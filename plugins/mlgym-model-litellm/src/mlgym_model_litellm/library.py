@@ -1,18 +1,12 @@
-"""LiteLLM: imported when a model is used, and run in a thread of its own."""
+"""LiteLLM: imported when a model is used, silent, and without what we do ourselves."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import functools
 import logging
 import os
-import threading
 import warnings
-from collections.abc import Coroutine
-from typing import Any, TypeVar
-
-Result = TypeVar("Result")
+from typing import Any
 
 _SETTINGS = {
     # The price table that it comes with, instead of one that it would fetch while it is imported.
@@ -35,6 +29,8 @@ def load() -> Any:
     # does, gets these again with the next call.
     warnings.filterwarnings("ignore", module=r"litellm\b")
     warnings.filterwarnings("ignore", category=UserWarning, module=r"pydantic\b")
+    # It forgets one where a call is cancelled at its beginning.
+    warnings.filterwarnings("ignore", r"coroutine 'BaseLLMHTTPHandler\.", RuntimeWarning)
     return _loaded()
 
 
@@ -55,62 +51,9 @@ def _loaded() -> Any:
     library.num_retries = 0
     # Tokenizers of the hub, which counting tokens would fetch.
     library.disable_hf_tokenizer_download = True
+    from mlgym_model_litellm.transport import install
+
+    install()
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return library
-
-
-class CallThread:
-    """A thread with an event loop, in which all calls of this process run.
-
-    LiteLLM keeps its connections for an event loop, and environments come with event loops of their own. Besides, its
-    work for one call does not hold up the episodes on other loops.
-    """
-
-    _current: CallThread | None = None
-    _lock = threading.Lock()
-
-    def __init__(self) -> None:
-        self._process_id = os.getpid()
-        self._loop = asyncio.new_event_loop()
-        self._users = 0
-        self._thread = threading.Thread(target=self._run, name="mlgym-litellm", daemon=True)
-        self._thread.start()
-
-    @classmethod
-    def current(cls) -> CallThread:
-        """Return the thread of this process, which is started when it is first needed."""
-        with cls._lock:
-            if cls._current is None or cls._current._process_id != os.getpid():
-                cls._current = CallThread()
-            return cls._current
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
-
-    async def call(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Run a coroutine there. Cancelling this cancels it."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
-
-    def enter(self) -> None:
-        """Count a model that has connections."""
-        with self._lock:
-            self._users += 1
-
-    async def leave(self) -> None:
-        """Count it no more. The last one closes the connections, which models share."""
-        with self._lock:
-            self._users -= 1
-            last = self._users == 0
-        if last:
-            await self.call(_close_connections())
-
-
-async def _close_connections() -> None:
-    library = load()
-    # Whatever it is about: nobody needs them any more.
-    with contextlib.suppress(Exception):
-        await library.close_litellm_async_clients()
-    with contextlib.suppress(Exception):
-        library.in_memory_llm_clients_cache.flush_cache()

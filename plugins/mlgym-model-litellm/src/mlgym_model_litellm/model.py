@@ -12,29 +12,31 @@ import os
 import re
 import time
 import urllib.parse
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlgym_core import Message, Model, ModelReply, Sampling, ToolSchema, UsageError
+from mlgym_core import Message, Model, ModelCall, ModelReply, Sampling, ToolSchema, UsageError
 from mlgym_core.ids import near_misses
 from mlgym_model_litellm.cache import ReplyCache
-from mlgym_model_litellm.failures import UnreadableAnswer, failure_of, pause_before
-from mlgym_model_litellm.library import CallThread, load
-from mlgym_model_litellm.prices import Price, price_in_file, price_in_table
-from mlgym_model_litellm.replies import reply_of, stated_cost
-from mlgym_model_litellm.secrets import redacted, secret_values
+from mlgym_model_litellm.call_processes import usual_number
+from mlgym_model_litellm.call_thread import CallThread
+from mlgym_model_litellm.counting import count_request
+from mlgym_model_litellm.exchanges import OUR_OWN, Answered, Exchange, OnText
+from mlgym_model_litellm.failures import Failure, pause_before, shortened
+from mlgym_model_litellm.library import load
+from mlgym_model_litellm.prices import Price, is_possible, price_in_file, price_in_table
+from mlgym_model_litellm.secrets import redacted, redacted_reply, redacted_so_far, secret_values
 
 _NO_KEY = "none"
 """What servers get that want no key: clients insist on one."""
+_SECONDS_BETWEEN_PARTS = 0.1
 _OTHER_WAYS = ("AWS_", "VERTEX", "GOOGLE_APPLICATION")
 """Variables that need not be set, since these clouds also take keys from files and machines."""
 _SECRET_PARAMETER = re.compile(r"key|secret|password|credential|headers|token(?!s|_ids)")
-# Retries are ours, records are ours, and what a model does not know, such as a temperature, is left out.
-_OUR_OWN: Mapping[str, Any] = {"max_retries": 0, "num_retries": 0, "drop_params": True}
 _RESERVED = frozenset(
     {
-        *("model", "messages", "tools", "stream", "timeout", *_OUR_OWN),
+        *("model", "messages", "tools", "stream", "timeout", *OUR_OWN),
         # Addresses are told by base_url, with which no key is sent.
         *("api_base", "base_url", "custom_llm_provider", "fallbacks", "mock_response", "extra_query"),
         # Settings are the agents', and budgets bound them.
@@ -70,8 +72,11 @@ class LiteLLMModel(Model):
         retry_pause: Mean pause before the first of those, in seconds; it doubles each time, up to a minute.
         timeout: Seconds for an answer; with `stream`, for each part of it.
         concurrency: Calls at the same time, of all episodes together; no limit unless given.
+        processes: Processes that are started where many calls go on at the same time, and make them; 0 for none. Unless
+            given, one for each processor, up to four.
         cache: Folder in which replies are kept and looked up.
         stream: Let the answer come in parts, so that a slow one does not run into `timeout`.
+        longest: With `stream`, seconds for all parts together.
         token_ids: Ask for token ids and log-probabilities, from servers that give them.
         reasoning_effort: How much a reasoning model thinks, as its provider names it: `low`, `high` …
         parameters: Further parameters of LiteLLM's `completion`, as a JSON object.
@@ -91,8 +96,10 @@ class LiteLLMModel(Model):
         retry_pause: float = 1.0,
         timeout: float = 600.0,
         concurrency: int | None = None,
+        processes: int | None = None,
         cache: Path | None = None,
         stream: bool = False,
+        longest: float = 3600.0,
         token_ids: bool = False,
         reasoning_effort: str | None = None,
         parameters: str | None = None,
@@ -109,8 +116,10 @@ class LiteLLMModel(Model):
         self._retry_pause = retry_pause
         self._timeout = timeout
         self._concurrency = concurrency
+        self._processes = usual_number() if processes is None else processes
         self._cache = None if cache is None else ReplyCache(cache.expanduser())
         self._stream = stream
+        self._longest = longest
         self._token_ids = token_ids
         self._reasoning_effort = reasoning_effort
         self._parameters_text = parameters
@@ -127,7 +136,9 @@ class LiteLLMModel(Model):
             ("retries", self._retries, 0),
             ("retry_pause", self._retry_pause, 0),
             ("timeout", self._timeout, 0.001),
+            ("longest", self._longest, 0.001),
             ("concurrency", self._concurrency, 1),
+            ("processes", self._processes, 0),
             ("context_tokens", self._context_tokens, 1),
             ("answer_tokens", self._answer_tokens, 1),
         ):
@@ -206,80 +217,94 @@ class LiteLLMModel(Model):
     # ------------------------------------------------------------------------------------------- calls
 
     async def complete(
-        self, messages: Sequence[Message], tools: Sequence[ToolSchema] = (), sampling: Sampling = Sampling()
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[ToolSchema] = (),
+        sampling: Sampling = Sampling(),
+        call: ModelCall | None = None,
     ) -> ModelReply:
         """Answer a conversation, trying again where that may help."""
-        if self._thread is None:
-            self._thread = CallThread.current()
-            self._thread.enter()
-        return await self._thread.call(self._complete(messages, tools, sampling))
-
-    async def _complete(
-        self, messages: Sequence[Message], tools: Sequence[ToolSchema], sampling: Sampling
-    ) -> ModelReply:
+        if self._cache is None:
+            return (await self._tried_again(messages, tools, sampling, call))[0]
         request = self._request(messages, tools, sampling)
-        place = None
-        if self._cache is not None:
-            place = self._cache.place(request | {"base_url": self._base_url})
-            if (cached := self._cache.find(place)) is not None:
-                return cached
-        async with self._place():
-            reply = await self._tried_again(request)
-        if self._cache is not None and place is not None:
+        place = self._cache.place(request | {"base_url": self._base_url}, 0 if call is None else call.repeat)
+        if (cached := self._cache.find(place)) is not None:
+            return cached
+        reply, settings = await self._tried_again(messages, tools, sampling, call)
+        if settings == sampling:
             self._cache.keep(place, reply)
         return reply
 
-    async def _tried_again(self, request: dict[str, Any]) -> ModelReply:
-        attempt = 0
+    async def _tried_again(
+        self, messages: Sequence[Message], tools: Sequence[ToolSchema], sampling: Sampling, call: ModelCall | None
+    ) -> tuple[ModelReply, Sampling]:
+        """Return an answer, and the settings with which it was given."""
+        tried = 0
         while True:
+            exchange = Exchange(
+                model=self._id,
+                request=self._request(messages, tools, sampling),
+                timeout=self._timeout,
+                longest=self._longest,
+                stream=self._stream,
+                base_url=self._base_url,
+                key=self._key,
+                key_hint=self._key_hint,
+            )
             began = time.perf_counter()
-            try:
-                reply = await self._answer(request)
-            except Exception as error:  # noqa: BLE001 - LiteLLM raises what its providers' clients raise
-                failure = failure_of(error, self._id, self._key_hint, self._timeout)
+            outcome = await self._exchanged(exchange, call)
+            if isinstance(outcome, Answered):
+                return self._finished(outcome, time.perf_counter() - began), sampling
+            tried += 1
+            message = shortened(redacted(str(outcome.error), self._secrets))
+            if call is not None and outcome.may_cost:
+                call.attempt_failed(message, completion_tokens=outcome.completion_tokens)
+            if not outcome.retry or tried > self._retries:
+                times = f" It was tried {tried} times." if tried > 1 else ""
+                raise type(outcome.error)(message + self._near_misses(outcome.error) + times)
+            pause = pause_before(tried, outcome.after, self._retry_pause)
+            if call is None:
+                await asyncio.sleep(pause)
             else:
-                return dataclasses.replace(reply, seconds=time.perf_counter() - began)
-            attempt += 1
-            if not failure.retry or attempt > self._retries:
-                message = redacted(str(failure.error), self._secrets)
-                tried = f" It was tried {attempt} times." if attempt > 1 else ""
-                raise type(failure.error)(message + self._near_misses(failure.error) + tried)
-            await asyncio.sleep(pause_before(attempt, failure.after, self._retry_pause))
+                sampling = await call.next_attempt(pause)
 
-    async def _answer(self, request: dict[str, Any]) -> ModelReply:
-        library = load()
-        secret = self._key
-        call = {**request, "timeout": self._timeout, **_OUR_OWN}
-        if self._base_url is not None:
-            call["api_base"] = self._base_url
-        if secret is not None:
-            call["api_key"] = secret
-        has_usage = True
-        if self._stream:
-            response, has_usage = await self._streamed(library, call)
-        else:
-            async with asyncio.timeout(self._timeout):
-                response = await library.acompletion(**call)
-        reply = reply_of(response, functools.partial(self._count, request), has_usage=has_usage)
-        secrets = self._secrets
-        if any(secret in reply.text or any(secret in call.written for call in reply.tool_calls) for secret in secrets):
-            # A server that sends the key back: the agent would carry it into the sandbox.
-            reply = dataclasses.replace(reply, text=redacted(reply.text, secrets), tool_calls=())
-        return dataclasses.replace(reply, cost_usd=self._cost(response, reply))
+    async def _exchanged(self, exchange: Exchange, call: ModelCall | None) -> Answered | Failure:
+        """Make one attempt, from the thread of all attempts."""
+        thread = CallThread.current()
+        if self._thread is not thread:
+            # It is the first attempt, or the first after a fork, which threads do not survive.
+            self._thread = thread
+            self._places = None
+            thread.enter()
+        return await thread.call(self._placed(thread, exchange, self._teller(call)))
 
-    async def _streamed(self, library: Any, call: dict[str, Any]) -> tuple[Any, bool]:
-        """Return an answer that comes in parts, and whether the provider says what it used."""
-        chunks: list[Any] = []
-        async with asyncio.timeout(self._timeout) as deadline:
-            stream = await library.acompletion(**call, stream=True, stream_options={"include_usage": True})
-            async for chunk in stream:
-                chunks.append(chunk)
-                deadline.reschedule(asyncio.get_running_loop().time() + self._timeout)
-        # LiteLLM ends each stream with a reason, whether the provider gave one or not.
-        if not chunks or getattr(stream, "received_finish_reason", "stop") is None:
-            raise UnreadableAnswer("an answer that was cut off.")
-        has_usage = any(getattr(chunk, "usage", None) is not None for chunk in chunks)
-        return library.stream_chunk_builder(chunks, messages=call["messages"]), has_usage
+    async def _placed(self, thread: CallThread, exchange: Exchange, on_text: OnText | None) -> Answered | Failure:
+        async with self._place():
+            return await thread.processes.attempt(exchange, self._processes, on_text)
+
+    def _teller(self, call: ModelCall | None) -> OnText | None:
+        """Return what tells a call the parts of an answer: in its event loop, not too often, without keys."""
+        if call is None or not self._stream:
+            return None
+        loop = asyncio.get_running_loop()
+        said: list[str] = []
+        told = -math.inf
+
+        def tell(part: str) -> None:
+            nonlocal told
+            said.append(part)
+            if (now := time.monotonic()) - told >= _SECONDS_BETWEEN_PARTS:
+                told = now
+                # The loop may have been closed by an interrupt.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(call.said, redacted_so_far("".join(said), self._secrets))
+
+        return tell
+
+    def _finished(self, answered: Answered, seconds: float) -> ModelReply:
+        """Return the reply with its cost, and without keys: the agent would carry them into the sandbox."""
+        reply = redacted_reply(answered.reply, self._secrets)
+        return dataclasses.replace(reply, cost_usd=self._cost(answered), seconds=seconds)
 
     def _request(self, messages: Sequence[Message], tools: Sequence[ToolSchema], sampling: Sampling) -> dict[str, Any]:
         """Return the parameters on which the answer depends."""
@@ -360,18 +385,17 @@ class LiteLLMModel(Model):
     def _own_price(self) -> Price | None:
         return None if self._prices is None else price_in_file(self._prices, self._id, self._called, self.name)
 
-    def _cost(self, response: Any, reply: ModelReply) -> float | None:
+    def _cost(self, answered: Answered) -> float | None:
+        reply = answered.reply
         if reply.estimated:
             return None
-        if (stated := stated_cost(response)) is not None:
+        stated = answered.stated_cost
+        if stated is not None and is_possible(stated, self._price, reply.prompt_tokens, reply.completion_tokens):
             return stated
         if self._price is None:
             return None
-        if self._own_price is None:
-            # LiteLLM also knows of prices that depend on the length, and of what writing to caches costs.
-            known = (getattr(response, "_hidden_params", None) or {}).get("response_cost")
-            if isinstance(known, float) and known > 0:
-                return known
+        if self._own_price is None and answered.table_cost is not None:
+            return answered.table_cost
         return self._price.cost(reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens)
 
     def context_tokens(self) -> int | None:
@@ -390,25 +414,7 @@ class LiteLLMModel(Model):
 
     def count_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> int:
         """Return about how many tokens a request has. Texts that were counted before are not counted again."""
-        parts = [part for message in messages for part in _texts(message)]
-        parts += [json.dumps(tool, sort_keys=True) for tool in tools]
-        # Each message has about four tokens around it.
-        return sum(map(self._count_text, parts)) + 4 * len(messages) + 3
-
-    def _count(self, request: Mapping[str, Any], text: str | None) -> int:
-        if text is not None:
-            return self._count_text(text)
-        return self.count_tokens(request["messages"], [tool["function"] for tool in request.get("tools", ())])
-
-    @functools.cached_property
-    def _count_text(self) -> Callable[[str], int]:
-        library = load()
-
-        @functools.lru_cache(maxsize=10_000)
-        def count(text: str) -> int:
-            return int(library.token_counter(model=self._called, text=text)) if text else 0
-
-        return count
+        return count_request(self._called, messages, tools)
 
     def _near_misses(self, error: Exception) -> str:
         if not str(error).startswith("The provider does not know") or self._base_url is not None:
@@ -417,13 +423,6 @@ class LiteLLMModel(Model):
         known = load().models_by_provider.get(provider, ())
         close = near_misses(name, [one.removeprefix(f"{provider}/") for one in known])
         return f" Did you mean {' or '.join(close)}?" if close else ""
-
-
-def _texts(message: Message) -> list[str]:
-    content = message.get("content")
-    texts = [content if isinstance(content, str) else json.dumps(content, default=str)] if content else []
-    texts += [json.dumps(call, default=str) for call in message.get("tool_calls") or ()]
-    return texts
 
 
 def _whole(value: object) -> int | None:

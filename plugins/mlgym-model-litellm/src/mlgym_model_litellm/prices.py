@@ -14,6 +14,14 @@ from mlgym_core import UsageError
 _FIELDS = ("prompt", "cached", "completion")
 
 
+_DEAREST = 1000.0
+"""US dollars per million tokens. The dearest models of 2025 took 600 for their answers (OpenAI's o1-pro)."""
+_SURCHARGE = 1.0
+"""US dollars that a provider may take for a call besides its tokens, for searches and other tools of its own."""
+_TIMES = 10.0
+"""Times what the price makes of a call: long contexts, writing to caches, a reseller's margin."""
+
+
 @dataclass(frozen=True)
 class Price:
     """US dollars per million tokens.
@@ -32,6 +40,14 @@ class Price:
         """Return the cost in US dollars; `cached_tokens` are some of `prompt_tokens`."""
         fresh = prompt_tokens - cached_tokens
         return (fresh * self.prompt + cached_tokens * self.cached + completion_tokens * self.completion) / 1e6
+
+
+def is_possible(stated: float, price: Price | None, prompt_tokens: int, completion_tokens: int) -> bool:
+    """Return whether a call can have cost what its provider says, in US dollars."""
+    if price is None:
+        price = Price(_DEAREST, _DEAREST, _DEAREST)
+        return stated <= price.cost(prompt_tokens, completion_tokens) + _SURCHARGE
+    return stated <= _TIMES * price.cost(prompt_tokens, completion_tokens) + _SURCHARGE
 
 
 def price_in_file(path: Path, *names: str) -> Price | None:

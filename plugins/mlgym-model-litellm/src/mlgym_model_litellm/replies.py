@@ -9,6 +9,7 @@ from typing import Any
 
 from mlgym_core import ModelReply, ModelToolCall
 from mlgym_model_litellm.failures import UnreadableAnswer
+from mlgym_model_litellm.usage_figures import is_too_deep
 
 _ABSURD = 100
 """Times as many tokens as we count, and nobody believes it."""
@@ -76,19 +77,29 @@ def stated_cost(response: Any) -> float | None:
     return float(cost) if 0 < cost < math.inf else None
 
 
+def table_cost(response: Any) -> float | None:
+    """Return the cost by LiteLLM's own table, in US dollars, or None."""
+    known = (getattr(response, "_hidden_params", None) or {}).get("response_cost")
+    return known if isinstance(known, float) and 0 < known < math.inf else None
+
+
 def _call(number: int, call: Any) -> ModelToolCall:
     written = call.function.arguments
     written = written if isinstance(written, str) else json.dumps(written)
     try:
-        # Some models write nothing for a tool without arguments.
-        arguments = json.loads(written) if written.strip() else {}
-    except ValueError:
+        # Some models write nothing for a tool without arguments. NaN is no JSON, and would make the record none.
+        arguments = json.loads(written, parse_constant=_refuse) if written.strip() else {}
+    except (ValueError, RecursionError):
         arguments = None
-    if not isinstance(arguments, dict):
+    if not isinstance(arguments, dict) or is_too_deep(written, arguments):
         arguments = None
     return ModelToolCall(
         id=str(call.id or f"call_{number}"), tool=str(call.function.name or ""), arguments=arguments, written=written
     )
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON.")
 
 
 def _believable(value: object, counted: Callable[[], int], *, least: int) -> int | None:

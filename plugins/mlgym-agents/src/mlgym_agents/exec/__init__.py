@@ -1,0 +1,1 @@
+"""The agent `exec`: any command-line agent, inside the sandbox."""

@@ -1,0 +1,99 @@
+"""Prompts of the users', and whether what is shown is what is sent, for all agents."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from agents_support import Player
+
+from mlgym_agents import prompting, react, thought_action
+from mlgym_agents.tree import agent as tree_agent
+from mlgym_core import UsageError
+
+AGENTS = ("react", "thought-action", "tree-search")
+SYSTEMS = {"react": "react_system", "thought-action": "thought_action_system", "tree-search": "tree_system"}
+
+
+@pytest.fixture(params=AGENTS)
+def playing(request: pytest.FixtureRequest, play: Player) -> Player:
+    play.agent = request.param
+    return play
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "prompts"
+    made.mkdir()
+    return made
+
+
+async def test_the_prompt_that_is_shown_is_the_one_that_is_sent(playing: Player) -> None:
+    messages, tools = await playing.opening({"temperature": "0.5"})
+    await playing(["Hm."] * 10, {"temperature": "0.5"})
+    first = playing.requests[0]
+    assert first["messages"] == messages
+    assert [tool["function"]["name"] for tool in first.get("tools", ())] == tools
+    assert bool(tools) == (playing.agent == "react")
+
+
+async def test_a_prompt_of_the_users(playing: Player, folder: Path) -> None:
+    name = SYSTEMS[playing.agent]
+    (folder / f"{name}.md.jinja").write_text(
+        f'{{% extends "{name}.md.jinja" %}}{{% block role %}}You are a cook of {{{{ task.id }}}}.\n{{% endblock %}}'
+    )
+    (folder / ".editor-backup").write_text("{{ nothing")
+    messages, _ = await playing.opening({"prompts": str(folder)})
+    await playing(["Hm."] * 10, {"prompts": str(folder)})
+    system = playing.requests[0]["messages"][0]["content"]
+    assert system.startswith("You are a cook of small/number.\n")
+    assert "## What counts" in system
+    assert "researcher" not in system
+    assert messages[0]["content"] == system
+
+
+async def test_reminders_of_the_users(playing: Player, folder: Path) -> None:
+    for name in ("react_reminder", "thought_action_reminder", "tree_reminder"):
+        (folder / f"{name}.md.jinja").write_text("Pull yourself together!")
+    await playing(["Hm."] * 10, {"prompts": str(folder)})
+    assert playing.messages[3]["content"].startswith("Pull yourself together!")
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "says"),
+    [
+        (None, "", "is empty"),
+        ("{system}.md.jinja", "{{% if %}}", "Line 1"),
+        ("{system}.md.jinja", "{{{{ tsak.id }}}}", "uses tsak. Did you mean task"),
+        ("{system}.md.jinja", "{{{{ secret }}}}", "uses secret. There are only: .*task"),
+        ("{system}.jinja", "x", "replaces no prompt. Did you mean {system}.md.jinja"),
+        ("notes.txt", "x", "replaces no prompt"),
+    ],
+)
+async def test_prompts_that_are_none(playing: Player, folder: Path, name: str | None, source: str, says: str) -> None:
+    system = SYSTEMS[playing.agent]
+    if name is not None:
+        (folder / name.format(system=system)).write_text(source.format())
+    with pytest.raises(UsageError, match=says.format(system=system)):
+        await playing([], {"prompts": str(folder)})
+
+
+async def test_a_folder_that_is_none(playing: Player, folder: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        await playing([], {"prompts": str(folder / "nowhere")})
+    (folder / "file").write_text("x")
+    with pytest.raises(UsageError, match="cannot be read"):
+        await playing([], {"prompts": str(folder / "file")})
+
+
+async def test_a_prompt_cannot_run_code(playing: Player, folder: Path) -> None:
+    (folder / f"{SYSTEMS[playing.agent]}.md.jinja").write_text("{{ task.__class__.__mro__ }}")
+    result = await playing(["Hm."], {"prompts": str(folder)})
+    assert result.status == "infrastructure_failure"
+    assert "unsafe" in str(result.error)
+
+
+def test_every_prompt_belongs_to_an_agent() -> None:
+    declared = {*react.PROMPTS, *thought_action.PROMPTS, *tree_agent.PROMPTS}
+    files = {path.name for path in (Path(prompting.__file__).parent / "prompts").iterdir()}
+    assert files == {f"{name}{prompting.ENDING}" for name in declared}

@@ -1,0 +1,86 @@
+"""The thread in which all calls of this process run, and from which those of other processes are awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import selectors
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from mlgym_model_litellm.call_processes import CallProcesses
+
+Result = TypeVar("Result")
+
+_of_parents: list[CallThread] = []
+
+
+class CallThread:
+    """A thread with an event loop, in which all calls of this process run.
+
+    LiteLLM keeps its connections for an event loop, and environments come with event loops of their own. Besides, its
+    work for one call does not hold up the episodes on other loops.
+
+    Attributes:
+        processes: Processes that make calls as well. They belong to the loop.
+    """
+
+    _current: CallThread | None = None
+    _lock = threading.Lock()
+
+    def __init__(self) -> None:
+        self.processes = CallProcesses()
+        # What `epoll` watches belongs to all that are forked: one that closes its copy of a connection would take it
+        # out of the parent's watch, too. `poll` keeps nothing in the kernel.
+        self._loop = asyncio.SelectorEventLoop(selectors.PollSelector())
+        self._users = 0
+        self._thread = threading.Thread(target=self._run, name="mlgym-litellm", daemon=True)
+        self._thread.start()
+
+    @classmethod
+    def current(cls) -> CallThread:
+        """Return the thread of this process, which is started when it is first needed."""
+        with cls._lock:
+            if cls._current is None:
+                cls._current = CallThread()
+            return cls._current
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    async def call(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        """Run a coroutine there. Cancelling this cancels it."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+
+    def enter(self) -> None:
+        """Count a model that has connections."""
+        with self._lock:
+            self._users += 1
+
+    async def leave(self) -> None:
+        """Count it no more. The last one closes the connections, which models share, and ends the processes."""
+        with self._lock:
+            self._users -= 1
+            last = self._users == 0
+        if last and self not in _of_parents:
+            await self.call(self._close())
+
+    async def _close(self) -> None:
+        from mlgym_model_litellm.transport import close_connections
+
+        self.processes.close()
+        await close_connections()
+
+
+def _begin_anew() -> None:
+    """Forget the parent's thread after a fork, but keep it: LiteLLM tells connections apart by the ids of loops."""
+    if CallThread._current is not None:
+        _of_parents.append(CallThread._current)
+        CallThread._current = None
+    # Another thread of the parent may have held it.
+    CallThread._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_anew)

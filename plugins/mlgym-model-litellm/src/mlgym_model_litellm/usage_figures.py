@@ -1,0 +1,143 @@
+"""Answers before LiteLLM reads them: usage figures that would make it give up, errors in streams, and deep nesting."""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+from typing import Any
+
+from mlgym_model_litellm.failures import RefusedAnswer
+
+_COUNT = re.compile(r"(_tokens|TokenCount)\Z")
+_MAIN_COUNTS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"})
+_MARKS = (b'"usage', b'"error"')
+"""What a text has that need be looked at."""
+_DEEPEST = 100
+"""Levels of lists and objects inside each other. Nobody needs more, and some libraries break with a thousand."""
+
+
+class Figures(enum.Enum):
+    """What an answer, or a part of one, says of its tokens."""
+
+    NONE = enum.auto()
+    GOOD = enum.auto()
+    ZERO = enum.auto()
+    """Which LiteLLM replaces in streams by what it counts itself."""
+    BAD = enum.auto()
+
+
+def whole_answer(body: bytes) -> bytes:
+    """Return the body of an answer with usage figures that LiteLLM can read.
+
+    Raises:
+        RefusedAnswer: if nobody can.
+    """
+    value = _parsed(body)
+    if not isinstance(value, dict) or not _mended(value)[0]:
+        return body
+    return json.dumps(value).encode()
+
+
+def event_line(line: bytes) -> tuple[bytes, Figures]:
+    """Return a line of server-sent events likewise, and what it said before.
+
+    Raises:
+        RefusedAnswer: if nobody can read it, or it says that the server failed.
+    """
+    name, colon, data = line.partition(b":")
+    if name != b"data" or not colon or not (_is_deep(data) or any(mark in data for mark in _MARKS)):
+        return line, Figures.NONE
+    value = _parsed(data)
+    if not isinstance(value, dict):
+        return line, Figures.NONE
+    if error := value.get("error"):
+        raise _error_in_stream(error)
+    changed, figures = _mended(value)
+    return (b"data: " + json.dumps(value).encode() + b"\n" if changed else line), figures
+
+
+def depth(value: Any) -> int:
+    """Return how many lists and objects lie inside each other in a JSON value."""
+    levels, current = 0, [value]
+    while current := [one for one in current if isinstance(one, dict | list)]:
+        levels += 1
+        current = [inner for one in current for inner in (one.values() if isinstance(one, dict) else one)]
+    return levels
+
+
+def is_too_deep(text: str | bytes, value: Any) -> bool:
+    """Return whether a parsed JSON text is nested deeper than anybody needs."""
+    return _is_deep(text) and depth(value) > _DEEPEST
+
+
+def _is_deep(text: str | bytes) -> bool:
+    """Return whether a text may be, by its brackets. Nearly all have too few, and need no walk through their parts."""
+    opening = text.count("[") + text.count("{") if isinstance(text, str) else text.count(b"[") + text.count(b"{")
+    return opening > _DEEPEST
+
+
+def _parsed(text: bytes) -> Any:
+    """Return a text as JSON, or None if it is none: LiteLLM says so, too."""
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise RefusedAnswer("its answer is nested too deeply.") from None
+    except ValueError:
+        return None
+    if is_too_deep(text, value):
+        raise RefusedAnswer("its answer is nested too deeply.")
+    return value
+
+
+def _mended(answer: dict[str, Any]) -> tuple[bool, Figures]:
+    """Make the usage figures in an answer readable; return whether something had to be done, and what they were."""
+    changed, figures = False, Figures.NONE
+    # Anthropic puts the first figures of a stream into a message.
+    for holder in (answer, answer.get("message")):
+        if not isinstance(holder, dict):
+            continue
+        for name in ("usage", "usageMetadata"):
+            usage = holder.get(name)
+            if usage is None:
+                continue
+            if isinstance(usage, dict):
+                done, bad = _mend(usage)
+                zero = 0 in (usage.get(main) for main in ("prompt_tokens", "completion_tokens", "output_tokens"))
+                now = Figures.BAD if bad else Figures.ZERO if zero else Figures.GOOD
+            else:
+                del holder[name]
+                done, now = True, Figures.BAD
+            changed |= done
+            figures = figures if figures is Figures.BAD else now
+    return changed, figures
+
+
+def _mend(usage: dict[str, Any]) -> tuple[bool, bool]:
+    """Return whether something had to be done, and whether it was a count that nobody can believe."""
+    changed = bad = False
+    for name, value in list(usage.items()):
+        if _COUNT.search(name):
+            whole = int(value) if isinstance(value, float) and value.is_integer() else value
+            if type(whole) is not int or whole < 0:
+                # Some servers say null for what they do not count.
+                bad |= value is not None or name in _MAIN_COUNTS
+                whole = 0
+            usage[name] = whole
+            changed |= whole is not value
+        elif isinstance(value, dict):
+            inner_changed, inner_bad = _mend(value)
+            changed, bad = changed or inner_changed, bad or inner_bad
+        elif value is not None and (name.endswith("_details") or (name == "cost" and type(value) not in (int, float))):
+            del usage[name]
+            changed = True
+    return changed, bad
+
+
+def _error_in_stream(error: Any) -> RefusedAnswer:
+    message, code = error, None
+    if isinstance(error, dict):
+        message, code = error.get("message") or error, error.get("code")
+    text = message if isinstance(message, str) else json.dumps(message)
+    final = isinstance(code, int) and 400 <= code < 500 and code not in (408, 409, 425, 429)
+    return RefusedAnswer(text, retry=not final)

@@ -1,0 +1,392 @@
+"""Calls that are made from other processes: the same answers, and nothing left behind, whatever ends how."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlgym_core import ContextTooLong, ModelError, ModelReply, UsageError
+from mlgym_core.testing import ScriptedAnswer, ScriptedModelServer
+from mlgym_core.testing.model_server import (
+    Answer,
+    context_too_long,
+    rate_limit,
+    server_error,
+    unknown_model,
+    wrong_key,
+)
+from mlgym_model_litellm import call_processes
+from mlgym_model_litellm.call_thread import CallThread
+from mlgym_model_litellm.exchanges import Answered, Exchange, attempt
+from mlgym_model_litellm.model import LiteLLMModel
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is left behind is looked up in /proc")
+
+CANARY = "sk-canary-3f9d27b1c0"
+INHERITED = "sk-canary-inherited"
+HELLO = [{"role": "user", "content": "Hello"}]
+TOOL = {"name": "bash", "description": "Run a command", "parameters": {"type": "object", "properties": {}}}
+PATIENCE = 120.0
+"""Seconds. Processes are started on machines with other work."""
+
+
+@pytest.fixture(autouse=True)
+def no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.endswith(("_API_KEY", "_BASE_URL", "_API_BASE", "_TOKEN")):
+            monkeypatch.delenv(name)
+
+
+@contextlib.asynccontextmanager
+async def model_of(server_url: str, *, processes: int = 1, **options: Any) -> AsyncIterator[LiteLLMModel]:
+    model = LiteLLMModel(
+        "openai", "scripted", base_url=server_url, retry_pause=0.01, processes=processes, **options
+    )  # fmt: skip
+    try:
+        yield model
+    finally:
+        await model.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - it is about other processes
+            await asyncio.sleep(0.01)
+
+
+async def ready_process(other_than: int = 0) -> int:
+    """Return the id of the process that takes calls, when it does."""
+    processes = CallThread.current().processes
+    await until(lambda: processes.ready and other_than not in processes.process_ids)
+    (process_id,) = processes.process_ids
+    return process_id
+
+
+@contextlib.asynccontextmanager
+async def a_process() -> AsyncIterator[int]:
+    """Yields the id of a process that takes calls, and lives until the block ends."""
+    with ScriptedModelServer(lambda _: "x") as server, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(call_processes, "MANY_CALLS", 1)
+        patch.setenv("SOME_API_KEY", INHERITED)
+        async with model_of(server.url) as model:
+            await model.complete(HELLO)
+            yield await ready_process()
+
+
+@pytest.fixture(scope="class")
+def process_id() -> Iterator[int]:
+    """A process that takes calls, for several tests."""
+    with asyncio.Runner() as runner:
+        process = a_process()
+        yield runner.run(process.__aenter__())
+        runner.run(process.__aexit__(None, None, None))
+
+
+def is_alive(process_id: int) -> bool:
+    """Whether there is such a process that is not just waiting to be buried."""
+    try:
+        return Path("/proc", str(process_id), "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def contents(process_id: int, name: str) -> bytes:
+    return Path("/proc", str(process_id), name).read_bytes()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+# ------------------------------------------------------------------------------------------ the same answers
+
+
+async def outcome_of(answers: Sequence[Answer], processes: int, options: dict[str, Any]) -> tuple[Any, list[Any]]:
+    """Return a reply, or the kind and text of an error, and what the server was sent."""
+    outcome: ModelReply | tuple[type, str]
+    with ScriptedModelServer(answers) as server:
+        async with model_of(server.url, processes=processes, **options) as model:
+            try:
+                outcome = dataclasses.replace(await model.complete(HELLO, [TOOL]), seconds=0.0)
+            except ModelError as error:
+                outcome = type(error), str(error)
+    return outcome, [request.body for request in server.requests]
+
+
+SCENARIOS: dict[str, tuple[list[Answer], dict[str, Any]]] = {
+    "text": (["Hi there"], {}),
+    "in parts": (["Hi there"], {"stream": True}),
+    "tools": ([ScriptedAnswer(tools=[("bash", {"command": "ls"}), ("nonsense", "{not json"), ("submit", "")])], {}),
+    "usage and cost": (
+        [ScriptedAnswer(text="x", usage={"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11, "cost": 0.5})],
+        {},
+    ),
+    "no usage": ([ScriptedAnswer(text="some words", usage=None)], {}),
+    "token ids": (
+        [ScriptedAnswer(text="a", choice_fields={"token_ids": [5]}, answer_fields={"prompt_token_ids": [1, 2]})],
+        {"token_ids": True},
+    ),
+    "thoughts": ([ScriptedAnswer(text="x", fields={"reasoning_content": "hm"})], {}),
+    "no Unicode": (["half a \ud83d pair"], {}),
+    "passing faults": ([rate_limit(), server_error(), ScriptedAnswer(reset=True), "fine"], {}),
+    "cut off": ([ScriptedAnswer(text="cut off here", cut_after=30), "fine"], {}),
+    "no JSON": ([ScriptedAnswer(body=b"not json"), "fine"], {"stream": True}),
+    "a wrong key": ([wrong_key(CANARY)], {}),
+    "an unknown model": ([unknown_model("scripted")], {}),
+    "too long": ([context_too_long()], {}),
+    "retries that end": ([rate_limit()] * 2, {"retries": 1}),
+    "a wait for hours": ([rate_limit(after=86400)], {}),
+    "too late": ([ScriptedAnswer(text="late", delay=3)], {"timeout": 0.5, "retries": 0}),
+    "the key comes back": ([f"Your key is {CANARY}."], {"api_key_variable": "MY_KEY"}),
+}
+
+
+@pytest.mark.usefixtures("process_id")
+class TestFromAnotherProcess:
+    @pytest.fixture(autouse=True)
+    def not_from_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def refuse(*_: object) -> None:
+            raise AssertionError("The call was made from here.")
+
+        monkeypatch.setattr(call_processes, "attempt", refuse)
+
+    async def test_the_same_comes_of_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("MY_KEY", CANARY)
+        with monkeypatch.context() as from_here:
+            from_here.setattr(call_processes, "attempt", attempt)
+            expected = {name: await outcome_of(answers, 0, options) for name, (answers, options) in SCENARIOS.items()}
+        assert expected["too long"][0][0] is ContextTooLong
+        assert expected["in parts"][0].text == "Hi there"
+        for name, (answers, options) in SCENARIOS.items():
+            assert (name, await outcome_of(answers, 1, options)) == (name, expected[name])
+
+    async def test_parts_of_an_answer_are_told_as_they_come(self) -> None:
+        parts: list[str] = []
+        thread = CallThread.current()
+        with ScriptedModelServer(["one two three"]) as server:
+            request = {"model": "openai/x", "messages": HELLO}
+            exchange = Exchange("openai/x", request, 60.0, stream=True, base_url=server.url, key="none")
+            outcome = await thread.call(thread.processes.attempt(exchange, 1, parts.append))
+        assert isinstance(outcome, Answered)
+        assert parts == ["one", " two", " three"]
+
+    async def test_what_cannot_travel_is_asked_from_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Content(str):
+            """A text of a class that the other process cannot find."""
+
+        monkeypatch.setattr(call_processes, "attempt", attempt)
+        with ScriptedModelServer(["fine"]) as server:
+            async with model_of(server.url) as model:
+                assert (await model.complete([{"role": "user", "content": Content("Hello")}])).text == "fine"
+            assert server.requests[0].body["messages"] == HELLO
+
+    async def test_keys_are_in_no_place_where_others_can_read_them(
+        self, process_id: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # LiteLLM looks up this one itself, there, and it was not set when the process was started.
+        monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+        assert await self.answer_to_those_with_the_key(monkeypatch) == "fine"
+        for name in ("cmdline", "environ"):
+            content = contents(process_id, name)
+            assert content
+            assert CANARY.encode() not in content
+            assert INHERITED.encode() not in content
+        monkeypatch.delenv("OPENAI_API_KEY")
+        with pytest.raises(ModelError):
+            await self.answer_to_those_with_the_key(monkeypatch)
+
+    async def answer_to_those_with_the_key(self, monkeypatch: pytest.MonkeyPatch) -> str:
+        with ScriptedModelServer(["fine"], key=CANARY) as server:
+            monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+            model = LiteLLMModel("openai", "scripted", processes=1, retries=0)
+            try:
+                return (await model.complete(HELLO)).text
+            finally:
+                await model.close()
+
+    async def test_a_cancelled_call_is_given_up_there(self) -> None:
+        asked, gone = asyncio.Event(), asyncio.Event()
+
+        async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            asked.set()
+            # Until the end, which is when the other side closes the connection.
+            await reader.read()
+            gone.set()
+            writer.close()
+
+        server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with model_of(f"http://127.0.0.1:{port}/v1") as model:
+            call = asyncio.create_task(model.complete(HELLO))
+            async with asyncio.timeout(PATIENCE):
+                await asked.wait()
+                call.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await call
+                await gone.wait()
+        server.close()
+
+
+# --------------------------------------------------------------------------------------------- when it is used
+
+
+async def test_few_calls_start_no_process() -> None:
+    with ScriptedModelServer(lambda _: ScriptedAnswer(text="x", delay=0.2)) as server:
+        async with model_of(server.url, processes=4) as model:
+            await asyncio.gather(*[model.complete(HELLO) for _ in range(call_processes.MANY_CALLS - 1)])
+            assert CallThread.current().processes.process_ids == []
+
+
+@pytest.mark.parametrize(("calls", "most", "expected"), [(20, 0, 0), (20, 1, 1), (8, 4, 1), (17, 4, 2)])
+async def test_many_calls_start_some(calls: int, most: int, expected: int) -> None:
+    with ScriptedModelServer(lambda _: ScriptedAnswer(text="x", delay=0.3)) as server:
+        async with model_of(server.url, processes=most) as model:
+            replies = await asyncio.gather(*[model.complete(HELLO) for _ in range(calls)])
+            assert {reply.text for reply in replies} == {"x"}
+            assert len(CallThread.current().processes.process_ids) == expected
+    assert len(server.requests) == calls
+
+
+@pytest.mark.parametrize("program", ["/bin/false", "/nowhere/python"])
+async def test_calls_work_where_processes_cannot_be_started(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    monkeypatch.setattr(call_processes, "MANY_CALLS", 1)
+    monkeypatch.setattr(sys, "executable", program)
+    processes = CallThread.current().processes
+    with ScriptedModelServer(lambda _: "fine") as server:
+        async with model_of(server.url) as model:
+            assert (await model.complete(HELLO)).text == "fine"
+            await until(lambda: not processes.process_ids)
+            # It is not tried again and again.
+            assert (await model.complete(HELLO)).text == "fine"
+            assert processes.process_ids == []
+
+
+def test_fewer_than_no_processes_are_refused() -> None:
+    with pytest.raises(UsageError, match="processes is -1"):
+        LiteLLMModel("openai", "x", base_url="http://localhost/v1", processes=-1).check()
+
+
+# ------------------------------------------------------------------------------------------------ how it ends
+
+
+async def test_calls_of_a_process_that_is_killed_are_made_again() -> None:
+    answers: list[Answer] = [*[ScriptedAnswer(text="late", delay=PATIENCE)] * 3, *["fine"] * 3]
+    with ScriptedModelServer(answers) as server:
+        async with a_process() as process_id, model_of(server.url) as model:
+            calls = [asyncio.create_task(model.complete(HELLO)) for _ in range(3)]
+            await until(lambda: len(server.requests) == 3)
+            os.kill(process_id, signal.SIGKILL)
+            assert [reply.text for reply in await asyncio.gather(*calls)] == ["fine"] * 3
+            # There is another one by and by.
+            assert await ready_process(other_than=process_id) != process_id
+
+
+async def test_without_retries_it_says_what_happened() -> None:
+    with ScriptedModelServer([ScriptedAnswer(text="late", delay=PATIENCE)]) as server:
+        async with a_process() as process_id, model_of(server.url, retries=0) as model:
+            call = asyncio.create_task(model.complete(HELLO))
+            await until(lambda: server.requests)
+            os.kill(process_id, signal.SIGKILL)
+            with pytest.raises(ModelError, match=r"process that asked openai/scripted ended \(exit status -9\)"):
+                await call
+
+
+async def test_the_last_model_ends_them() -> None:
+    async with a_process() as process_id:
+        # Ctrl-C in a terminal goes to those of our session.
+        assert os.getsid(process_id) != os.getsid(0)
+    assert not is_alive(process_id)
+
+
+PROGRAM = """
+import asyncio, os, sys, time
+from mlgym_model_litellm import call_processes
+from mlgym_model_litellm.call_thread import CallThread
+from mlgym_model_litellm.model import LiteLLMModel
+
+call_processes.MANY_CALLS = 1
+model = LiteLLMModel("openai", "scripted", base_url=sys.argv[1], processes=int(sys.argv[2]))
+
+async def begin():
+    await model.complete([{"role": "user", "content": "Hello"}])
+    if sys.argv[2] == "0":
+        return 0
+    while not CallThread.current().processes.ready:
+        await asyncio.sleep(0.01)
+    return CallThread.current().processes.process_ids[0]
+
+async def finish():
+    reply = await model.complete([{"role": "user", "content": "Hello"}])
+    await model.close()
+    return reply.text
+
+process_id = asyncio.run(begin())
+"""
+
+
+@contextlib.contextmanager
+def program(lines: str, processes: int = 1) -> Iterator[subprocess.Popen[str]]:
+    """Run a program that has a call process, and further lines."""
+    with (
+        ScriptedModelServer(lambda _: "fine") as server,
+        subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-c", PROGRAM + lines, server.url, str(processes)],
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_they_end_with_a_parent_that_is_killed() -> None:
+    # A process that a trainer forks has copies of our connections, which therefore stay open.
+    lines = "forked = os.fork()\nif forked: print(process_id, forked, flush=True)\ntime.sleep(1000)"
+    with program(lines) as process:
+        assert process.stdout is not None
+        process_id, forked = map(int, process.stdout.readline().split())
+        assert is_alive(process_id)
+        process.kill()
+        wait_until(lambda: not is_alive(process_id))
+        assert is_alive(forked)
+        os.kill(forked, signal.SIGKILL)
+
+
+def test_they_end_with_a_parent_that_ends_without_closing() -> None:
+    with program("print(process_id)") as process:
+        assert process.stdout is not None
+        process_id = int(process.stdout.readline())
+        assert process.wait(PATIENCE) == 0
+        wait_until(lambda: not is_alive(process_id))
+
+
+@pytest.mark.parametrize("processes", [0, 1])
+def test_a_fork_has_calls_of_its_own(processes: int) -> None:
+    lines = """
+if os.fork() == 0:
+    text = asyncio.run(finish())
+    os.write(1, f"there: {text}\\n".encode())
+    os._exit(0)
+os.wait()
+print("here:", asyncio.run(finish()))
+"""
+    with program(lines, processes) as process:
+        output, _ = process.communicate(timeout=PATIENCE)
+    assert output.splitlines() == ["there: fine", "here: fine"]
