@@ -31,6 +31,9 @@ def main() -> None:
             make_release(chosen.root, chosen.version)
     except ReleaseError as error:
         sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        print("Interrupted: nothing was released.", file=sys.stderr)
+        sys.exit(130)
 
 
 def check(root: Path) -> None:

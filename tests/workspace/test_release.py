@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -50,10 +52,15 @@ def commit_all(root: Path, *, init: bool = False) -> None:
         subprocess.run(["git", *command], cwd=root, check=True, env=os.environ | IDENTITY, capture_output=True)
 
 
+def release_environment(root: Path) -> dict[str, str]:
+    # Without compiled files, so that what is left behind shows.
+    return os.environ | IDENTITY | {"PYTHONPATH": str(root / ".ci"), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
 def release(root: Path, version: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "releasing", "--root", str(root), "release", version],
-        env=os.environ | IDENTITY | {"PYTHONPATH": str(root / ".ci")},
+        env=release_environment(root),
         capture_output=True,
         text=True,
         check=False,
@@ -221,6 +228,18 @@ def test_a_release_that_fails_leaves_the_tree_as_it_was(workspace: Path) -> None
     assert "The build failed" in refused.stderr
     assert run_git(workspace, "status", "--porcelain", "--ignored") == ""
     assert run_git(workspace, "rev-parse", "HEAD") == before
+
+
+def test_a_release_that_is_interrupted_leaves_the_tree_as_it_was(workspace: Path) -> None:
+    command = [sys.executable, "-m", "releasing", "--root", str(workspace), "release", NEXT]
+    environment = release_environment(workspace)
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as releasing:
+        while f"[{NEXT}]" not in (workspace / "CHANGELOG.md").read_text() and releasing.poll() is None:
+            time.sleep(0.01)
+        releasing.send_signal(signal.SIGINT)
+        _, said = releasing.communicate()
+    assert (releasing.returncode, said) == (130, "Interrupted: nothing was released.\n")
+    assert run_git(workspace, "status", "--porcelain", "--ignored") == ""
 
 
 def test_nothing_in_the_changelog_is_nothing_to_release(workspace: Path) -> None:
