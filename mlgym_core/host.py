@@ -18,7 +18,7 @@ from mlgym_core.loading import (
     module_source,
 )
 from mlgym_core.registry import ClassRegistry, Entry, Registry
-from mlgym_core.settings import names_from_environment
+from mlgym_core.settings import DISABLE_VARIABLE, PLUGINS_VARIABLE, names_from_environment
 from mlgym_core.specs import (
     AgentSpec,
     ExecutorSpec,
@@ -90,9 +90,9 @@ class Host:
         found, broken = installed_plugins()
         sources = [source for source in found if source.name != CORE_PLUGIN or not _is_core(source)]
         names = {source.name for source in sources} | {failure.name for failure in broken}
-        wanted = frozenset[str]() if only_core else names_from_environment("MLGYM_PLUGINS")
-        unwanted = names_from_environment("MLGYM_DISABLE") or frozenset()
-        for variable, mentioned in (("MLGYM_PLUGINS", wanted), ("MLGYM_DISABLE", unwanted)):
+        wanted = frozenset[str]() if only_core else names_from_environment(PLUGINS_VARIABLE)
+        unwanted = names_from_environment(DISABLE_VARIABLE) or frozenset()
+        for variable, mentioned in ((PLUGINS_VARIABLE, wanted), (DISABLE_VARIABLE, unwanted)):
             for name in sorted((mentioned or frozenset()) - names - {CORE_PLUGIN}):
                 print(f"{variable} names {name!r}, but no installed plugin has that name.", file=sys.stderr)
         chosen = (names if wanted is None else wanted) - unwanted

@@ -465,7 +465,15 @@ class Sandbox(abc.ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class ToolResult:
-    """What a tool returns; the episode makes an `Observation` of it."""
+    """What a tool returns; the episode makes an `Observation` of it.
+
+    Attributes:
+        text: What the agent reads.
+        exit_code: Of a shell command; None for other tools or if the command did not end by itself.
+        truncated: Whether the middle of a long output was cut out.
+        timed_out: Whether the action was ended at its time limit.
+        score: The validation's score, if the call was one.
+    """
 
     text: str
     exit_code: int | None = None

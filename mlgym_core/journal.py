@@ -73,9 +73,21 @@ class Journal:
         text: str,
         origin: Mapping[str, Any] | None = None,
     ) -> None:
-        """The episode began, or was brought back to a snapshot; `text` is what the agent sees.
+        """The episode began, or was brought back to a snapshot.
 
-        `origin` names the snapshot (`episode_id`, `step`), if it did not begin with the task's public files.
+        Args:
+            task: The task's id.
+            variant: Which data.
+            protocol: `strict` or `paper`.
+            reward: The reward scheme.
+            seed: Everything random in grading derives from it.
+            sandbox: The sandbox's id.
+            text: What the agent is told.
+            origin: The snapshot (`episode_id`, `step`) that it goes on from; null if it began with the task's files.
+
+        Fields:
+            schema: Name and version of the record's form.
+            episode_id: The episode.
         """
         self._append(
             "reset",
@@ -155,9 +167,12 @@ class Journal:
             messages: The numbers of the messages that were sent, as ranges: from the first to before the second.
             tools: The tools on offer, if they changed since the call before; else null.
             sampling: The settings that were not left to the provider.
-            reply: The answer; its fields are the event's.
+            reply: The answer; its fields are the event's. All of them are null if there is none.
             seconds: Wall time that the call took.
             error: Why there is no answer.
+
+        Fields:
+            answered_by: The model that answered, as the provider calls it.
         """
         answer = _NO_REPLY if reply is None else {name: getattr(reply, name) for name in _NO_REPLY}
         calls = None if reply is None else [dict(vars(call)) for call in reply.tool_calls]
@@ -180,36 +195,77 @@ class Journal:
         )
 
     def action(self, *, step: int, tool: str, arguments: Mapping[str, Any]) -> None:
-        """The agent called a tool; `step` counts from 1."""
+        """The agent called a tool.
+
+        Args:
+            step: Counts from 1.
+            tool: The tool's name.
+            arguments: As the agent gave them.
+        """
         self._append("action", {"step": step, "tool": tool, "arguments": arguments})
 
     def observation(self, observation: Observation, *, step: int, reward: float) -> None:
-        """What the agent saw, as the fields of `Observation` without the score, and the step's reward."""
+        """What the agent saw, as the fields of `Observation` without the score.
+
+        Args:
+            step: The action's step.
+            reward: What the step was paid.
+        """
         fields = {name: value for name, value in observation.__dict__.items() if name != "score"}
         self._append("observation", {"step": step, "reward": reward, **fields})
 
     def validation(self, score: Score, *, step: int, number: int) -> None:
-        """A validation was graded; `number` counts from 1."""
+        """A validation was graded.
+
+        Args:
+            step: The action's step.
+            number: Counts from 1.
+            score: The score on the validation split.
+        """
         self._append("validation", {"step": step, "number": number, "score": score.model_dump(mode="json")})
 
     def submission(self, *, files: Sequence[str], exit_reason: str) -> None:
-        """The final submission was copied out of the workspace."""
+        """The final submission was copied out of the workspace.
+
+        Args:
+            files: Paths of what was copied.
+            exit_reason: Why the episode ended.
+        """
         self._append("submission", {"files": list(files), "exit_reason": exit_reason})
 
     def score(self, score: Score, *, reward: float) -> None:
-        """The final submission was graded; `reward` is the last reward."""
+        """The final submission was graded.
+
+        Args:
+            score: The score on the test split.
+            reward: The last reward.
+        """
         self._append("score", {"score": score.model_dump(mode="json"), "reward": reward})
 
     def limit(self, *, name: str) -> None:
-        """A limit ended the episode."""
+        """A limit ended the episode.
+
+        Args:
+            name: The limit, as in the result.
+        """
         self._append("limit", {"name": name})
 
     def error(self, *, message: str) -> None:
-        """Something broke that is nobody's submission."""
+        """Something broke that is nobody's submission.
+
+        Args:
+            message: What it was.
+        """
         self._append("error", {"message": message})
 
     def end(self, *, status: str, exit_reason: str, return_: float | None) -> None:
-        """The episode is over."""
+        """The episode is over.
+
+        Args:
+            status: As in the result.
+            exit_reason: As in the result.
+            return_: Sum of rewards; null after a failure of the infrastructure.
+        """
         self._append("end", {"status": status, "exit_reason": exit_reason, "return": return_})
 
     def close(self) -> None:

@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 
+GRADING_KEY_VARIABLE = "MLGYM_GRADING_KEY"
+"""A secret that goes into the seeds of graders and the order of rows in splits, so that nobody can foresee them."""
 _DEFAULT_KEY = "mlgym"
 
 
 def grading_key() -> bytes:
     """Return the key of all hashes that randomness comes from: the variable `MLGYM_GRADING_KEY`, or a public one."""
-    return os.environ.get("MLGYM_GRADING_KEY", _DEFAULT_KEY).encode()
+    return os.environ.get(GRADING_KEY_VARIABLE, _DEFAULT_KEY).encode()
 
 
 def has_own_key() -> bool:

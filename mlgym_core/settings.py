@@ -11,6 +11,17 @@ from mlgym_core.errors import ConfigurationError
 
 SETTINGS_FILE = "mlgym.toml"
 
+CACHE_DIR_VARIABLE = "MLGYM_CACHE_DIR"
+"""Where prepared tasks, packages for sandboxes and temporary files lie; `~/.cache/mlgym` unless set."""
+OFFLINE_VARIABLE = "MLGYM_OFFLINE"
+"""`1`: fetch nothing from other machines; what is missing is named."""
+MIRROR_VARIABLE = "MLGYM_DATA_MIRROR"
+"""A folder, or a file, http or https URL, that has the files of datasets."""
+PLUGINS_VARIABLE = "MLGYM_PLUGINS"
+"""Comma-separated names: load only these plugins (the core's own is always loaded)."""
+DISABLE_VARIABLE = "MLGYM_DISABLE"
+"""Comma-separated names: leave these plugins out."""
+
 
 def cache_dir() -> Path:
     """Return the folder for prepared tasks, environments and temporary files, which only its owner can enter.
@@ -20,7 +31,7 @@ def cache_dir() -> Path:
     Raises:
         ConfigurationError: if it cannot be made.
     """
-    chosen = os.environ.get("MLGYM_CACHE_DIR")
+    chosen = os.environ.get(CACHE_DIR_VARIABLE)
     if chosen:
         folder = Path(chosen).expanduser().resolve()
     else:
@@ -34,12 +45,12 @@ def cache_dir() -> Path:
 
 def is_offline() -> bool:
     """Return whether `MLGYM_OFFLINE` forbids to fetch anything from other machines."""
-    return os.environ.get("MLGYM_OFFLINE", "").lower() not in ("", "0", "false", "no")
+    return os.environ.get(OFFLINE_VARIABLE, "").lower() not in ("", "0", "false", "no")
 
 
 def data_mirror() -> str | None:
     """Return `MLGYM_DATA_MIRROR`: a folder, or a file, http or https URL, that has datasets' files; None if not set."""
-    return os.environ.get("MLGYM_DATA_MIRROR") or None
+    return os.environ.get(MIRROR_VARIABLE) or None
 
 
 def names_from_environment(variable: str) -> frozenset[str] | None:

@@ -90,7 +90,13 @@ class TaskMetric:
 
 @dataclass(frozen=True)
 class Spec:
-    """What all registered things share: an id, the class behind it, and one line for listings."""
+    """What all registered things share.
+
+    Attributes:
+        id: Its name on the command line.
+        target: The class behind it, as `package.module:Class`.
+        summary: One line for listings.
+    """
 
     kind: ClassVar[str] = ""
 
@@ -231,7 +237,11 @@ class ToolSpec(Spec):
 
 @dataclass(frozen=True)
 class MetricSpec(Spec):
-    """A metric that graders can use by name."""
+    """A metric that graders can use by name.
+
+    Attributes:
+        direction: Whether more or less of it is better: `maximize` or `minimize`.
+    """
 
     kind: ClassVar[str] = "metric"
 
@@ -244,7 +254,11 @@ class MetricSpec(Spec):
 
 @dataclass(frozen=True)
 class SandboxSpec(Spec):
-    """A sandbox. `auto` tries those with a `preference`, lowest first; the others must be asked for by name."""
+    """A sandbox.
+
+    Attributes:
+        preference: `auto` tries those that have one, lowest first; the others must be asked for by name.
+    """
 
     kind: ClassVar[str] = "sandbox"
 

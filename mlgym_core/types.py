@@ -26,7 +26,12 @@ class Frozen(BaseModel):
 
 
 class ToolCall(Frozen):
-    """An action: call `tool` with `arguments`. A plain string as action means `bash` with that command."""
+    """An action: call a tool. A plain string as action means `bash` with that command.
+
+    Attributes:
+        tool: The tool's name.
+        arguments: Its arguments, by name.
+    """
 
     tool: str
     arguments: dict[str, Any] = Field(default_factory=dict)
@@ -39,11 +44,16 @@ class Score(Frozen):
     """The outcome of one grading, as `mlgym grade --json` prints it.
 
     Attributes:
+        task: The task's id.
+        variant: Which data.
+        split: `validation` or `test`.
+        protocol: `strict` or `paper`.
         valid: Whether the submission could be graded.
         reason: Why not, in words the agent can use; None if valid.
         metrics: Everything that the grader reported.
         primary: Name of the metric that counts.
         value: The primary metric; None if invalid.
+        direction: Whether more or less of it is better: `maximize` or `minimize`.
         normalized: `value` on the scale where the baseline is 0 and the reference 1, unclipped.
         baseline: The baseline's value of the primary metric on this split.
         reference: The best clean value known on this split, or None.
@@ -93,7 +103,12 @@ class Observation(Frozen):
 
 
 class Tokens(Frozen):
-    """Tokens that an episode's model calls used."""
+    """Tokens that an episode's model calls used.
+
+    Attributes:
+        prompt: Of requests.
+        completion: Of answers.
+    """
 
     prompt: int = 0
     completion: int = 0
@@ -116,18 +131,35 @@ class EpisodeResult(Frozen):
     """One finished episode: `episode.json`, and a line of `mlgym run --json`.
 
     Attributes:
+        schema_: Name and version of the document's form (`schema` in JSON).
+        episode_id: A readable name and a hash of task, variant, agent, options, model and repeat.
+        task: The task's id.
+        task_version: The version that its spec states.
         data_hash: Hash of the public and private files that the task was prepared with.
+        variant: Which data.
+        protocol: `strict` or `paper`.
         reward: The reward scheme.
+        sandbox: The sandbox's id.
+        agent: The agent's id, or None if nobody of that name played.
         model: The model's id, or None for agents without one.
+        seed: The run's seed.
+        repeat: Which of several episodes of the same kind, from 0.
         started_at: Start in UTC, ISO 8601.
+        error: What broke that is nobody's submission; None if nothing did.
+        status: `completed`: there is a score. `invalid_submission`: what was submitted cannot be graded.
+            `infrastructure_failure`: something else broke; masked, and never a score. `interrupted`: somebody ended it.
+        exit_reason: Why it ended. Limits are grouped; `limit` has the exact one.
         limit: The exact limit that ended it, such as `max_working_time` or `max_run_cost`; None if none did.
+        steps: Actions that were carried out.
         score: The final score on the test split.
         best_validation: Best primary metric that a validation returned.
         final: The primary metric of the final score.
         return_: Sum of rewards (`return` in JSON); None after an infrastructure failure.
+        validations: Validations that were graded.
         cost_usd: Cost of the model calls in US dollars, with those of the episode's forks until then; None if unknown.
         tokens: Tokens of the model calls, likewise.
         wall_s: Wall time from reset to the end, in seconds.
+        integrity: What a reader of the score must know.
         dir: The episode's folder, or None if the episode was not recorded.
     """
 

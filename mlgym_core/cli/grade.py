@@ -15,9 +15,21 @@ if TYPE_CHECKING:
 @click.command("grade")
 @click.argument("task")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--split", default="test", show_default=True, type=click.Choice(["validation", "test"]))
+@click.option(
+    "--split",
+    default="test",
+    show_default=True,
+    type=click.Choice(["validation", "test"]),
+    help="Which rows or draws to grade on.",
+)
 @click.option("--variant", help="Data variant; the task's first unless given.")
-@click.option("--protocol", default="strict", show_default=True, type=click.Choice(["strict", "paper"]))
+@click.option(
+    "--protocol",
+    default="strict",
+    show_default=True,
+    type=click.Choice(["strict", "paper"]),
+    help="Whose rules: ours, or those of 2025, with the metric that counted then.",
+)
 @click.option("--seed", default=0, show_default=True, help="Seed that everything random in grading derives from.")
 @click.option("--sandbox", default="auto", show_default=True, help="auto, or one of `mlgym sandboxes`.")
 @click.option("--json", "as_json", is_flag=True, help="Print the score as JSON.")

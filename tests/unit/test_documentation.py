@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
 import re
@@ -92,19 +91,6 @@ def test_every_option_observation_field_and_error_has_its_place() -> None:
             assert f"`{kind.__name__}`" in text
 
 
-def test_every_variable_has_its_place() -> None:
-    found = set()
-    for path in (ROOT / "mlgym_core").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found |= set(re.findall(r"^MLGYM_[A-Z_]+$", node.value))
-    # Not settings: the name in a plugin's module, and what processes of ours are told.
-    found -= {"MLGYM_API", "MLGYM_PROCESS_TREE", "MLGYM_SEED"}
-    assert found
-    for variable in found:
-        assert f"`{variable}`" in page("commands"), variable
-
-
 def test_the_plugin_of_the_readme_works(monkeypatch: pytest.MonkeyPatch) -> None:
     [source] = [block for block in python_blocks(ROOT / "README.md") if "MLGYM_API" in block]
     assert len(source.strip().splitlines()) <= 15
@@ -134,12 +120,11 @@ def test_the_task_of_the_data_page_can_be_defined() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "docs" / "tutorial.md"], ids=lambda path: path.name)
-def test_the_examples_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    [source] = [block for block in python_blocks(path) if "mlgym.make" in block]
+    [source] = [block for block in python_blocks(ROOT / "README.md") if "mlgym.make" in block]
     namespace: dict[str, object] = {}
-    exec(compile(source, path.name, "exec"), namespace)
+    exec(compile(source, "README.md", "exec"), namespace)
     result = namespace["env"].result  # type: ignore[attr-defined]
     assert result.status == "completed"
 

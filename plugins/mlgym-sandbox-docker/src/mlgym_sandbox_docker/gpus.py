@@ -10,6 +10,7 @@ from mlgym_core.errors import SandboxError
 from mlgym_core.settings import cache_dir
 
 SHARING_VARIABLE = "MLGYM_GPU_SHARING"
+"""`1`, for all processes that lease graphics processors: a device may be leased more than once."""
 
 
 def _devices() -> list[str]:

@@ -20,7 +20,9 @@ from mlgym_sandbox_docker.engine import Engine
 from mlgym_sandbox_docker.probe import check_image, python_version
 
 IMAGE_VARIABLE = "MLGYM_DOCKER_IMAGE"
+"""The image of sandboxes whose task names none, used as it is."""
 BASE_VARIABLE = "MLGYM_DOCKER_BASE"
+"""The image on which the plugin builds its own; `python:3.X-slim` of mlgym's Python unless set."""
 _ASK_SECONDS = 1.0
 _USUAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -24,6 +24,7 @@ from mlgym_sandbox_docker.folders import identity
 from mlgym_sandbox_docker.image import BASE_VARIABLE, IMAGE_VARIABLE
 
 POOL_VARIABLE = "MLGYM_DOCKER_POOL"
+"""How many started containers are kept ready for each kind of container that was asked for; none unless set."""
 _MOST_SHAPES = 12
 """Of the shapes beyond it, the one that was not asked for the longest is given up."""
 

@@ -22,6 +22,7 @@ from mlgym_tools.pdf import pdf_text
 from mlgym_tools.web import Wanted, Web, allowed_hosts
 
 SEMANTIC_SCHOLAR_KEY = "SEMANTIC_SCHOLAR_API_KEY"
+"""A key for Semantic Scholar, for the tool `literature_search`; it is never recorded."""
 _DAY = 24 * 3600.0
 _SEARCH_SECONDS = 60.0
 _PDF_SECONDS = 180.0

@@ -23,7 +23,7 @@ from mlgym_tools.addresses import PublicNetwork
 from mlgym_tools.turns import Turns
 
 MIRROR = "MLGYM_LITERATURE_MIRROR"
-"""The variable with the URL of a mirror, which has what is at https://HOST/PATH at MIRROR/HOST/PATH."""
+"""URL of a mirror for the literature tools, which has what is at `https://HOST/PATH` at `MIRROR/HOST/PATH`."""
 _REDIRECTS = 5
 _TRIES = 3
 _WORTH_TRYING_AGAIN = frozenset({429, 500, 502, 503, 504})
