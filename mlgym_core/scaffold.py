@@ -129,7 +129,7 @@ def checked_text(what: str, text: str) -> str:
     line = " ".join(text.split())
     strange = next((character for character in line if not _can_be_shown(character)), None)
     if strange is not None:
-        raise UsageError(f"The {what} holds the character {ascii(strange)}, which no file can show. Leave it out.")
+        raise UsageError(f"The {what} holds the character {strange!a}, which no file can show. Leave it out.")
     if not line:
         raise UsageError(f"The {what} is empty: write a line.")
     if len(line) > LONGEST_TEXT:
@@ -173,14 +173,16 @@ def render(scaffold: Scaffold, output: Path) -> Path:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
-        raise UsageError(f"{final} cannot be written: {error.strerror or error}. Name another folder: --output.") from None
+        raise UsageError(
+            f"{final} cannot be written: {error.strerror or error}. Name another folder: --output."
+        ) from None
     return final
 
 
 def _check_free(folder: Path) -> None:
     if os.path.lexists(folder):
         raise UsageError(
-            f"{folder} exists already, and nothing is overwritten. Choose another name, or another folder with --output."
+            f"{folder} exists already, and nothing is overwritten. Choose another name, or another folder: --output."
         )
 
 

@@ -54,11 +54,11 @@ def _shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "a simulator, or a trained model whose loss it computes; asked for unless given.",
 )
 @click.pass_context
-def new_task_command(context: click.Context, **options: Any) -> None:
+def new_task_command(context: click.Context, /, **options: Any) -> None:
     """Make a package with a new task, which works as it is: change it bit by bit into yours.
 
-    It is installed like any package, has a test file, and passes `mlgym check`. On a terminal, what is not given is asked
-    for. Nothing is ever overwritten.
+    It is installed like any package, has a test file, and passes `mlgym check`. On a terminal, what is not given is
+    asked for. Nothing is ever overwritten.
 
     \b
     Examples:
@@ -72,7 +72,7 @@ def new_task_command(context: click.Context, **options: Any) -> None:
 @click.command("new-agent")
 @_shared_options
 @click.pass_context
-def new_agent_command(context: click.Context, **options: Any) -> None:
+def new_agent_command(context: click.Context, /, **options: Any) -> None:
     """Make a package with a new agent: a language model that calls tools, and goes on until the episode is over.
 
     \b
@@ -85,7 +85,7 @@ def new_agent_command(context: click.Context, **options: Any) -> None:
 @click.command("new-tool")
 @_shared_options
 @click.pass_context
-def new_tool_command(context: click.Context, **options: Any) -> None:
+def new_tool_command(context: click.Context, /, **options: Any) -> None:
     """Make a package with a new tool that agents can call.
 
     \b
@@ -98,7 +98,7 @@ def new_tool_command(context: click.Context, **options: Any) -> None:
 @click.command("new-metric")
 @_shared_options
 @click.pass_context
-def new_metric_command(context: click.Context, **options: Any) -> None:
+def new_metric_command(context: click.Context, /, **options: Any) -> None:
     """Make a package with a new metric that graders can use.
 
     \b
@@ -111,7 +111,7 @@ def new_metric_command(context: click.Context, **options: Any) -> None:
 @click.command("new-sandbox")
 @_shared_options
 @click.pass_context
-def new_sandbox_command(context: click.Context, **options: Any) -> None:
+def new_sandbox_command(context: click.Context, /, **options: Any) -> None:
     """Make a package with a new sandbox, which starts as one that isolates nothing and says so.
 
     \b
@@ -146,17 +146,17 @@ def _make(
         if domain is None:
             domain = _asked("Domain, such as biology", checked_domain) if asks else "examples"
         if submission is None:
-            choice = click.Choice(_SUBMISSIONS)
-            submission = click.prompt("What agents submit", choice, "predictions", err=True) if asks else "predictions"
+            submission = _SUBMISSIONS[0]
+            if asks:
+                choice = click.Choice(_SUBMISSIONS)
+                submission = click.prompt("What agents submit", submission, type=choice, err=True)
     if summary is None:
         default = f"Replace this summary of {name}"
         summary = _asked("Summary, one line", lambda text: checked_text("summary", text), default, asks=asks)
     if author is None:
         default = f"The authors of mlgym-{kind}-{name}"
         author = _asked("Author", lambda text: checked_text("author", text), default, asks=asks)
-    scaffold = Scaffold(
-        kind=kind, name=name, summary=summary, author=author, domain=domain, submission=submission
-    )
+    scaffold = Scaffold(kind=kind, name=name, summary=summary, author=author, domain=domain, submission=submission)
     _check_unused(context, scaffold)
     folder = render(scaffold, output)
     click.echo(folder)
@@ -187,8 +187,8 @@ def _check_unused(context: click.Context, scaffold: Scaffold) -> None:
         # Two ids that differ in hyphens only would be one distribution.
         if entry.spec.id.replace("_", "-") == scaffold.id.replace("_", "-"):
             raise UsageError(
-                f"There is a {scaffold.kind} {entry.spec.id!r} already, in {entry.distribution} {entry.version}, and two "
-                f"with one id cannot be used. Choose another name, such as {f'my-{scaffold.name}'!r}."
+                f"There is a {scaffold.kind} {entry.spec.id!r} already, in {entry.distribution} {entry.version}, and "
+                f"two with one id cannot be used. Choose another name, such as {f'my-{scaffold.name}'!r}."
             )
 
 

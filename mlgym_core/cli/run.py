@@ -52,7 +52,7 @@ def _run_limits(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _pairs(flag: str, pairs: tuple[str, ...]) -> dict[str, str]:
+def pairs_of(flag: str, pairs: tuple[str, ...]) -> dict[str, str]:
     options = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
@@ -142,8 +142,8 @@ def run_command(
         tasks += host.suites.spec(suite).tasks
     if not tasks:
         raise UsageError("Name at least one task or a --suite. `mlgym tasks` lists what is installed.")
-    options["agent_options"] = _pairs("-A", options["agent_options"])
-    options["model_options"] = _pairs("-M", options["model_options"])
+    options["agent_options"] = pairs_of("-A", options["agent_options"])
+    options["model_options"] = pairs_of("-M", options["model_options"])
     tools = options.pop("tools")
     plan = RunPlan(
         tasks=tuple(dict.fromkeys(tasks)),
@@ -220,7 +220,7 @@ def resume_command(
     opened = Run.reopen(
         host_of(context),
         folder.resolve(),
-        model_options=_pairs("-M", model_options),
+        model_options=pairs_of("-M", model_options),
         limits=RunLimits(**limits),
     )
     _play(context, opened, as_json=as_json)

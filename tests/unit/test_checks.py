@@ -27,6 +27,7 @@ CONSEQUENCES = {
     "heavy": {"baseline"},
     "endless": {"baseline"},
     "moody": {"malformed submissions", "forgery"},
+    "broken": {"baseline", "deterministic", "direction", "malformed submissions", "forgery"},
     "gullible": {"description"},
 }
 """What else fails because of a fault."""
@@ -66,7 +67,7 @@ def test_what_is_sound_passes(faulty: Host) -> None:
     found = findings(faulty, "sound")
     assert {finding.outcome for finding in found.values()} == {"passed"}, found
     assert "accuracy 0.8" in found["baseline"].detail
-    assert len(found) == 10
+    assert len(found) == 13
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,12 @@ def test_what_is_sound_passes(faulty: Host) -> None:
         ("idle", "baseline", "There is no submission.csv"),
         ("boastful", "baseline", "outside of 0.98 to 1"),
         ("moody", "deterministic", "and then"),
+        ("perverse", "direction", "is to be maximized, and of quality"),
+        ("unreachable", "direction", "short of the reference"),
+        ("slow", "grading time", "after which a grader counts as hung"),
+        ("broken", "anchors", "ZeroDivisionError"),
+        ("aimless", "description", "the goal"),
+        ("untidy", "described files", "has notes.txt"),
         ("fragile", "malformed submissions", "breaks the grader"),
         ("lenient", "malformed submissions", "is accepted and earns"),
         ("pedantic", "malformed submissions", "another order is not graded like the original"),
@@ -109,6 +116,7 @@ def test_without_a_submission_of_the_baseline_what_needs_one_is_skipped(faulty: 
         "deterministic",
         "malformed submissions",
         "forgery",
+        "grading time",
     }
 
 
@@ -149,12 +157,15 @@ def test_the_command(site: FakeSite, tmp_path: Path) -> None:
     environment = {"XDG_CACHE_HOME": str(tmp_path)}
     sound = site.mlgym("check", "checks/sound", **environment)
     assert sound.returncode == 0, sound.stdout
-    assert sound.stdout.startswith("checks/sound (mini)\n")
-    assert sound.stdout.endswith("10 passed, 0 failed, 0 skipped\n")
+    assert sound.stdout.startswith("task checks/sound (mini)\n")
+    assert sound.stdout.endswith("13 passed, 0 failed, 0 skipped\n")
     both = site.mlgym("check", "mlgym-checks", "--json", "--variant", "full", **environment)
     assert both.returncode == 1
     rows = json.loads(both.stdout)
-    assert {(row["task"], row["variant"]) for row in rows} == {("checks/sound", "full"), ("checks/silent", "full")}
+    assert {(row["kind"], row["id"], row["variant"]) for row in rows} == {
+        ("task", "checks/sound", "full"),
+        ("task", "checks/silent", "full"),
+    }
     assert [row["check"] for row in rows if row["outcome"] == "failed"] == ["description"]
     for arguments, says in (
         (("mlgym-check",), "Did you mean 'mlgym-checks'"),
