@@ -105,6 +105,8 @@ if TYPE_CHECKING:
         one_of as one_of,
         read_predictions as read_predictions,
     )
+    from mlgym_core.sandbox.process_tree import ProcessTree as ProcessTree
+    from mlgym_core.sandbox.spawning import start_process as start_process
     from mlgym_core.seeds import derive_seed as derive_seed
     from mlgym_core.specs import (
         AgentSpec as AgentSpec,
@@ -155,6 +157,8 @@ _NAMES = {
     ),
     "mlgym_core.limits": ("Limits"),
     "mlgym_core.predictions": "any_text finite_number one_of read_predictions",
+    "mlgym_core.sandbox.process_tree": "ProcessTree",
+    "mlgym_core.sandbox.spawning": "start_process",
     "mlgym_core.seeds": "derive_seed",
     "mlgym_core.specs": (
         "AgentSpec ExecutorSpec MetricSpec ModelSpec Resources SandboxSpec SuiteSpec TaskMetric TaskSpec ToolSpec"

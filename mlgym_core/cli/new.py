@@ -135,7 +135,7 @@ def _make(
 ) -> None:
     from mlgym_core.scaffold import Scaffold, checked_domain, checked_name, checked_text, render
 
-    asks = not no_input and sys.stdin.isatty()
+    asks = not no_input and _is_terminal()
     if name is None:
         if not asks:
             raise UsageError(f"Name the new {kind}: mlgym new-{kind} {_EXAMPLES[kind]}")
@@ -161,6 +161,10 @@ def _make(
     folder = render(scaffold, output)
     click.echo(folder)
     _explain(scaffold, folder)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _asked(question: str, check: Callable[[str], str], default: str | None = None, *, asks: bool = True) -> str:

@@ -47,8 +47,9 @@ class Sound(Task):
 
     def description(self) -> str:
         return (
-            "# Numbers\n\nSay of each number in validation.csv and test.csv whether it is above 50. Write submission.csv "
-            "with id,label. The accuracy is to be maximised. baseline.py writes one. Validations are limited."
+            "# Numbers\n\nSay of each number in validation.csv and test.csv whether it is above 50. "
+            "Write submission.csv with id,label. The accuracy is to be maximised. baseline.py writes one. "
+            "Validations are limited."
         )
 
     def contamination(self) -> str:
@@ -266,16 +267,6 @@ class Unreachable(Sound):
         return Anchors(
             baseline=0.85, baseline_source="measured", reference=1.5, reference_source="made up", band=(0.8, 0.95)
         )
-
-
-class Slow(Sound):
-    """Its grader takes most of its time."""
-
-    grading_seconds = 3.0
-
-    def grade(self, grading: Grading) -> Mapping[str, float]:
-        time.sleep(1.6)
-        return super().grade(grading)
 
 
 class Broken(Sound):

@@ -24,10 +24,14 @@ TASKS = [
 
 
 CONSEQUENCES = {
-    "heavy": {"baseline"},
-    "endless": {"baseline"},
-    "moody": {"malformed submissions", "forgery"},
-    "broken": {"baseline", "deterministic", "direction", "malformed submissions", "forgery"},
+    "heavy": {"baseline", "direction"},
+    "endless": {"baseline", "direction"},
+    "silent": {"described files"},
+    "restless": {"described files"},
+    "leaky": {"described files"},
+    "moody": {"direction", "malformed submissions", "forgery"},
+    "broken": {"private files", "baseline", "direction"},
+    "pedantic": {"direction"},
     "gullible": {"description"},
 }
 """What else fails because of a fault."""
@@ -85,7 +89,6 @@ def test_what_is_sound_passes(faulty: Host) -> None:
         ("moody", "deterministic", "and then"),
         ("perverse", "direction", "is to be maximized, and of quality"),
         ("unreachable", "direction", "short of the reference"),
-        ("slow", "grading time", "after which a grader counts as hung"),
         ("broken", "anchors", "ZeroDivisionError"),
         ("aimless", "description", "the goal"),
         ("untidy", "described files", "has notes.txt"),
@@ -102,6 +105,12 @@ def test_each_fault_is_found(task: str, check: str, says: str, faulty: Host) -> 
     assert found[check].remedy
     others = {name for name, finding in found.items() if finding.outcome == "failed" and name != check}
     assert others == CONSEQUENCES.get(task, set())
+
+
+def test_gradings_that_take_most_of_their_time_are_named(faulty: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlgym_core.checks.tasks._SHARE_OF_TIME", 1e-9)
+    found = findings(faulty, "sound")["grading time"]
+    assert (found.outcome, "counts as hung" in found.detail) == ("failed", True)
 
 
 def test_bands_are_of_the_public_splits(faulty: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +175,7 @@ def test_the_command(site: FakeSite, tmp_path: Path) -> None:
         ("task", "checks/sound", "full"),
         ("task", "checks/silent", "full"),
     }
-    assert [row["check"] for row in rows if row["outcome"] == "failed"] == ["description"]
+    assert [row["check"] for row in rows if row["outcome"] == "failed"] == ["description", "described files"]
     for arguments, says in (
         (("mlgym-check",), "Did you mean 'mlgym-checks'"),
         (("checks/sond",), "Did you mean 'checks/sound'"),
