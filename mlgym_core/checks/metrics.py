@@ -157,8 +157,8 @@ class MetricChecks(Checks):
         accepted, said = {}, []
         for name, (references, wrong) in _families().items():
             try:
-                self._metric().compute(references, references)
-                self._metric().compute(references, wrong)
+                self._metric().compute(list(references), list(references))
+                self._metric().compute(list(references), list(wrong))
             except Exception as error:  # noqa: BLE001 - likewise
                 said.append(f"{name}: {one_line(error)}")
                 continue
@@ -168,7 +168,8 @@ class MetricChecks(Checks):
         return accepted
 
     def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> float:
-        value = self._metric().compute(references, predictions)
+        # Copies, since a metric that changes them would spoil the other checks.
+        value = self._metric().compute(list(references), list(predictions))
         if not isinstance(value, float | int) or not math.isfinite(value):
             raise CheckFailed(f"it returns {value!r}", _REMEDY_VALUES)
         return float(value)
