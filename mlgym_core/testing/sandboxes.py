@@ -330,6 +330,13 @@ grep NoNewPrivs /proc/self/status
             await read_file(box, f"{folder}/nothing", 10)
         with pytest.raises(ToolError, match="Is a directory"):
             await write_file(box, folder, b"")
+        # Nobody waits for the other end.
+        await _text(shell, "mkfifo pipe && ln -s pipe link")
+        for name in ("pipe", "link"):
+            with pytest.raises(ToolError, match="It is a pipe"):
+                await read_file(box, f"{folder}/{name}", 10)
+            with pytest.raises(ToolError, match="It is a pipe"):
+                await write_file(box, f"{folder}/{name}", b"")
 
     async def test_trees_come_and_go(self, box: Sandbox, shell: Shell, tmp_path: Path) -> None:
         source = tmp_path / "source"
