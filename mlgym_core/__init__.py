@@ -112,6 +112,8 @@ if TYPE_CHECKING:
     )
     from mlgym_core.sandbox.environments import packages_for as packages_for
     from mlgym_core.sandbox.listening import Listener as Listener
+    from mlgym_core.sandbox.process_tree import ProcessTree as ProcessTree
+    from mlgym_core.sandbox.spawning import start_process as start_process
     from mlgym_core.seeds import derive_seed as derive_seed
     from mlgym_core.settings import cache_dir as cache_dir, is_offline as is_offline
     from mlgym_core.specs import (
@@ -166,6 +168,8 @@ _NAMES = {
     "mlgym_core.predictions": "any_text finite_number one_of read_predictions",
     "mlgym_core.sandbox.environments": "packages_for",
     "mlgym_core.sandbox.listening": "Listener",
+    "mlgym_core.sandbox.process_tree": "ProcessTree",
+    "mlgym_core.sandbox.spawning": "start_process",
     "mlgym_core.seeds": "derive_seed",
     "mlgym_core.settings": "cache_dir is_offline",
     "mlgym_core.specs": (

@@ -69,6 +69,13 @@ class Host:
         for spec in plugin.specs:
             self.registry(spec.kind).add(Entry(spec, plugin.name, plugin.distribution, plugin.version))
 
+    def extended(self, *plugins: object) -> Host:
+        """Return a host with all that this one has, and these modules or objects besides."""
+        other = Host([module_source(plugin) for plugin in plugins], self.failures)
+        for plugin in self.plugins:
+            other._add(plugin)
+        return other
+
     def observers(self) -> list[tuple[str, Any]]:
         """Return the name and the `mlgym_episode_events` of each plugin that observes episodes."""
         return [(plugin.name, plugin.observer) for plugin in self.plugins if plugin.observer is not None]

@@ -258,6 +258,21 @@ class Task(abc.ABC):
         """Return attacks on this task in particular, besides those that `mlgym check` tries on every task."""
         return ()
 
+    def oracle(self, private: Path, split: Split, quality: float, submission: Path) -> bool:
+        """Write a submission that is as good as `quality` says, for `mlgym check` alone; return whether there is one.
+
+        With it the check proves that a better submission scores better, and that the reference is within reach. It may
+        use the answers, and it never runs where agents or graders do.
+
+        Args:
+            private: The task's private files.
+            split: The split for which it is to be good.
+            quality: 1 is the best submission that there can be, at least as good as the reference; 0 is a poor one,
+                0.5 one between the two.
+            submission: Empty folder for the submission files.
+        """
+        return False
+
     def contamination(self) -> str:
         """Return what is known of the answers being public in the world, for `mlgym info`."""
         return ""

@@ -9,15 +9,16 @@ import hashlib
 import json
 import shlex
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from mlgym_core.builtin.baseline import BaselineAgent
-from mlgym_core.checks.findings import CheckFailed, CheckSkipped, Finding
+from mlgym_core.checks.direction import check_direction
+from mlgym_core.checks.findings import Check, CheckFailed, Checks, CheckSkipped
+from mlgym_core.checks.importing import check_import
 from mlgym_core.checks.malformed import Variation, variations
+from mlgym_core.checks.statements import SPLITS, check_anchors, check_description, check_files_are_described
 from mlgym_core.data.obtaining import named_dataset, obtain
 from mlgym_core.data.store import DatasetStore
 from mlgym_core.env import AsyncEnv
@@ -25,7 +26,7 @@ from mlgym_core.episode import invalid_score
 from mlgym_core.errors import DataError, InvalidSubmission, MlgymError
 from mlgym_core.grading.grader import GradingOrder, grade_submission
 from mlgym_core.host import Host
-from mlgym_core.interfaces import Attack, Sandbox
+from mlgym_core.interfaces import Attack, Sandbox, Task
 from mlgym_core.making import make_env
 from mlgym_core.preparation import PreparedTask, hash_of_new_preparation, prepare_task
 from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
@@ -34,24 +35,12 @@ from mlgym_core.sandbox.submission_files import copy_submission
 from mlgym_core.seeds import has_own_key
 from mlgym_core.types import EpisodeResult, Score, Split
 
-HEAVY_MODULES = (
-    "torch",
-    "jax",
-    "tensorflow",
-    "pandas",
-    "matplotlib",
-    "sklearn",
-    "scipy",
-    "numpy",
-    "PIL",
-    "litellm",
-    "docker",
-)
-"""What a task's module must not import: listings, graders and every command would pay for it."""
 PUBLIC_COPY = "public_copy"
 _SEED = 20260101
 _NOISE = 0.05
 """Share of the scale by which a score may exceed the baseline and still count as no better."""
+_SHARE_OF_TIME = 0.5
+"""Share of its time that a grading may take here, since other machines are slower."""
 _SHORTEST_SECRET = 16
 """Private files with fewer bytes than that may equal a public one by chance."""
 _PROGRAMS = Path(__file__).parent / "programs"
@@ -59,10 +48,9 @@ _PROGRAMS = Path(__file__).parent / "programs"
 _PROGRAM = "/tmp/mlgym-check.py"  # noqa: S108
 _REPORT = "/tmp/mlgym-check.json"  # noqa: S108
 _REPORT_LIMIT = 64 << 20
-_SPLITS: tuple[Split, ...] = ("validation", "test")
 
 
-class TaskChecks:
+class TaskChecks(Checks):
     """The checks of one variant of a task. Run `all`.
 
     Args:
@@ -70,126 +58,85 @@ class TaskChecks:
         notify: Told in a sentence before a long wait.
     """
 
+    kind = "task"
+
     def __init__(self, host: Host, task_id: str, variant: str, sandbox: str, notify: Callable[[str], None]) -> None:
+        super().__init__(task_id, variant)
         self._host = host
-        self._id = task_id
         self._variant = variant
-        self._spec = host.tasks.spec(task_id)
+        self._entry = host.tasks.entry(task_id)
+        self._spec = self._entry.spec
         self._sandbox = sandbox
         self._notify = notify
         self._prepared: PreparedTask | None = None
         self._folder = scratch_folder("check")
         self._baseline: EpisodeResult | None = None
+        self._slowest_grading = 0.0
 
-    async def all(self) -> AsyncIterator[Finding]:
-        """Yield the finding of each check. Later checks are skipped where they need what an earlier one did not get."""
-        checks: tuple[tuple[str, Callable[[], Awaitable[str]]], ...] = (
+    def checks(self) -> Sequence[Check]:
+        """Return the checks of every task."""
+        return (
             ("import", self._import),
             ("description", self._description),
             ("anchors", self._anchors),
             ("data", self._data),
+            ("described files", self._described_files),
             ("reproducible", self._reproducible),
             ("private files", self._private_files),
             ("baseline", self._baseline_runs),
             ("deterministic", self._deterministic),
+            ("direction", self._direction),
             ("malformed submissions", self._malformed),
             ("forgery", self._forgery),
+            ("grading time", self._grading_time),
         )
-        try:
-            for name, check in checks:
-                yield await self._finding(name, check)
-            if self._prepared is not None:
-                for attack in self._prepared.task.attacks():
-                    yield await self._finding(f"attack: {attack.name}", functools.partial(self._attack, attack))
-        finally:
-            remove_scratch(self._folder)
 
-    async def _finding(self, name: str, check: Callable[[], Awaitable[str]]) -> Finding:
-        def finding(outcome: str, detail: str, remedy: str = "") -> Finding:
-            return Finding(
-                task=self._id,
-                variant=self._variant,
-                check=name,
-                outcome=outcome,  # type: ignore[arg-type]
-                detail=detail,
-                remedy=remedy,
-            )
+    def later_checks(self) -> Sequence[Check]:
+        """Return the attacks that the task itself names."""
+        if self._prepared is None:
+            return ()
+        attacks = self._prepared.task.attacks()
+        return [(f"attack: {attack.name}", functools.partial(self._attack, attack)) for attack in attacks]
 
-        try:
-            return finding("passed", await check())
-        except CheckSkipped as reason:
-            return finding("skipped", str(reason))
-        except CheckFailed as problem:
-            return finding("failed", str(problem), problem.remedy)
-        except MlgymError as error:
-            return finding("failed", str(error), "This is an error of the framework or of the task's code.")
+    async def close(self) -> None:
+        """Remove what the checks left."""
+        remove_scratch(self._folder)
 
     # ------------------------------------------------------------------------------------- what it says
 
     async def _import(self) -> str:
-        module = self._spec.target.partition(":")[0]
-        program = f"import sys, {module}; print(*(name for name in {HEAVY_MODULES!r} if name in sys.modules))"
-        done = await asyncio.to_thread(
-            subprocess.run, [sys.executable, "-c", program], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise CheckFailed(
-                f"{module} cannot be imported by itself: {done.stderr.strip()[-500:]}", "Mend the module."
-            )
-        if done.stdout.split():
-            raise CheckFailed(
-                f"{module} imports {', '.join(done.stdout.split())}", "Import it inside the functions that use it."
-            )
-        return f"{module} imports nothing heavy"
+        return await check_import(self._entry, target=True)
 
     async def _description(self) -> str:
-        task = self._host.tasks.load(self._id)(self._variant)
-        text = task.description()
-        wanted = {
-            "the primary metric": self._spec.primary_metric.name,
-            **{f"the submission file {file.path}": file.path for file in task.submission_files()},
-        }
-        if task.baseline_script is not None:
-            wanted["the baseline's script"] = task.baseline_script
-        missing = [what for what, word in wanted.items() if word not in text]
-        direction = self._spec.primary_metric.direction.removesuffix("imize")
-        if direction not in text.lower() and {"max": "higher", "min": "lower"}[direction] not in text.lower():
-            missing.append(f"whether the metric is {self._spec.primary_metric.direction}d")
-        if missing:
-            raise CheckFailed(f"it does not say {', '.join(missing)}", "Say so in the task's description().")
-        if task.answers_public and not task.contamination():
-            raise CheckFailed("the answers are public, and nothing says where", "Say so in the task's contamination().")
-        return f"{len(text.split())} words"
+        return check_description(self._spec, self._task())
 
     async def _anchors(self) -> str:
-        task = self._host.tasks.load(self._id)(self._variant)
-        for split in _SPLITS:
-            anchors = task.anchors(split)
-            if anchors.reference is None and anchors.scale is None and anchors.optimum is None:
-                raise CheckFailed(f"{split}: neither a reference nor a scale", "State one in the task's anchors().")
-            if not anchors.baseline_source or (anchors.reference is not None and not anchors.reference_source):
-                raise CheckFailed(f"{split}: a number without a source", "State the sources in the task's anchors().")
-        anchors = task.anchors("test")
-        reference = "none" if anchors.reference is None else f"{anchors.reference:g}"
-        return f"baseline {anchors.baseline:g}, reference {reference}"
+        return check_anchors(self._task())
+
+    def _task(self) -> Task:
+        return self._host.tasks.load(self.id)(self._variant)
 
     # --------------------------------------------------------------------------------------------- data
 
     async def _data(self) -> str:
         try:
-            self._prepared = prepare_task(self._host, self._id, self._variant, self._notify)
+            self._prepared = prepare_task(self._host, self.id, self._variant, self._notify)
         except DataError as error:
             raise CheckSkipped(str(error)) from None
         datasets = self._prepared.task.datasets
-        here = [dataset for dataset in datasets if DatasetStore(self._id, dataset).find() is not None]
+        here = [dataset for dataset in datasets if DatasetStore(self.id, dataset).find() is not None]
         for dataset in here:
-            damage = DatasetStore(self._id, dataset).damage()
+            damage = DatasetStore(self.id, dataset).damage()
             if damage is not None:
                 raise CheckFailed(
-                    f"the dataset {dataset.name!r}: {damage}", f"mlgym data pull {self._id} {dataset.name}"
+                    f"the dataset {dataset.name!r}: {damage}", f"mlgym data pull {self.id} {dataset.name}"
                 )
         size = f"{self._prepared.public_bytes / 1e6:.1f} MB of public files"
         return f"{len(here)} of {len(datasets)} datasets are here and verified; {size}"
+
+    async def _described_files(self) -> str:
+        prepared = self._ready()
+        return check_files_are_described(prepared.task, prepared.public)
 
     async def _reproducible(self) -> str:
         prepared = self._ready()
@@ -262,7 +209,7 @@ class TaskChecks:
 
     async def _deterministic(self) -> str:
         submission = self._submission()
-        for split in _SPLITS:
+        for split in SPLITS:
             first, second = [await self._grade(submission, split) for _ in range(2)]
             if first.model_dump() != second.model_dump() and not self._has_clock(first, second):
                 raise CheckFailed(
@@ -279,6 +226,22 @@ class TaskChecks:
             return {name: value for name, value in score.metrics.items() if name != "seconds"}
 
         return first.valid and second.valid and timeless(first) == timeless(second)
+
+    async def _direction(self) -> str:
+        prepared = self._ready()
+        folder = self._folder / "oracle"
+        folder.mkdir()
+        return await check_direction(self._spec, prepared.task, prepared.private, folder, self._grade)
+
+    async def _grading_time(self) -> str:
+        self._submission()
+        limit, took = self._ready().task.grading_seconds, self._slowest_grading
+        if took > limit * _SHARE_OF_TIME:
+            raise CheckFailed(
+                f"a grading took {took:.1f} s, of {limit:g} s after which a grader counts as hung",
+                "Make it quicker, or raise the task's `grading_seconds`: other machines are slower.",
+            )
+        return f"the slowest took {took:.1f} s, of {limit:g} s"
 
     async def _malformed(self) -> str:
         prepared = self._ready()
@@ -349,8 +312,8 @@ class TaskChecks:
         prepared = self._ready()
         async with self._episode() as env:
             if attack.dataset is not None:
-                dataset = named_dataset(self._id, prepared.task.datasets, attack.dataset)
-                content = obtain(self._id, dataset, self._notify).path
+                dataset = named_dataset(self.id, prepared.task.datasets, attack.dataset)
+                content = obtain(self.id, dataset, self._notify).path
                 for path in sorted(content.iterdir()):
                     await env.write_file(f"{PUBLIC_COPY}/{path.name}", path.read_bytes())
             said = await self._program(env, attack.program)
@@ -396,7 +359,7 @@ class TaskChecks:
     @contextlib.asynccontextmanager
     async def _episode(self, runs: Path | None = None) -> AsyncIterator[AsyncEnv]:
         env = await make_env(
-            self._id,
+            self.id,
             host=self._host,
             variant=self._variant,
             sandbox=self._sandbox,
@@ -420,6 +383,7 @@ class TaskChecks:
     async def _grade(self, folder: Path, split: Split) -> Score:
         prepared = self._ready()
         submission = scratch_folder("submission")
+        began = time.monotonic()
         try:
             copy_submission(folder, prepared.task.submission_files(), submission)
             return await grade_submission(
@@ -428,6 +392,7 @@ class TaskChecks:
         except InvalidSubmission as problem:
             return invalid_score(prepared, split, "strict", str(problem))
         finally:
+            self._slowest_grading = max(self._slowest_grading, time.monotonic() - began)
             remove_scratch(submission)
 
 

@@ -28,7 +28,12 @@ COMMANDS = {
     "prepare": ("prepare:prepare_command", "Make tasks ready ahead of a run."),
     "data": ("data:data_command", "List, fetch, verify and import the data of tasks."),
     "grade": ("grade:grade_command", "Grade a submission folder, outside an episode."),
-    "check": ("check:check_command", "Check that a task is what the framework expects of one."),
+    "check": ("check:check_command", "Check that a task, agent, tool, … is what the framework expects."),
+    "new-task": ("new:new_task_command", "Make a package with a new task."),
+    "new-agent": ("new:new_agent_command", "Make a package with a new agent."),
+    "new-tool": ("new:new_tool_command", "Make a package with a new tool."),
+    "new-metric": ("new:new_metric_command", "Make a package with a new metric."),
+    "new-sandbox": ("new:new_sandbox_command", "Make a package with a new sandbox."),
     "info": ("info:info_command", "Show everything about one task."),
     "tasks": ("listings:tasks_command", "List the installed tasks."),
     "agents": ("listings:agents_command", "List the installed agents."),
@@ -59,7 +64,7 @@ class _LazyGroup(click.Group):
         for name, option in _options(command).items():
             # Variables are named after flags (MLGYM_RUN_AGENT for --agent), whatever the parameter is called in Python.
             if option.envvar is None and option.name != name:
-                option.envvar = f"MLGYM_{cmd_name}_{name}".upper()
+                option.envvar = f"MLGYM_{cmd_name}_{name}".upper().replace("-", "_")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

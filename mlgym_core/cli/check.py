@@ -3,44 +3,66 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from mlgym_core.checks.findings import Finding
-    from mlgym_core.host import Host
+    from mlgym_core.checks.findings import Checks, Finding
 
 _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 
 
 @click.command("check")
-@click.argument("names", metavar="TASK|DISTRIBUTION…", nargs=-1, required=True)
-@click.option("--variant", "variants", multiple=True, help="Variants to check; `mini` or else the first unless given.")
+@click.argument("names", metavar="NAME…", nargs=-1, required=True)
+@click.option("--variant", "variants", multiple=True, help="Variants of tasks; `mini` or else the first unless given.")
 @click.option("--sandbox", default="auto", show_default=True, help="auto, or one of `mlgym sandboxes`.")
+@click.option("-A", "agent_options", multiple=True, metavar="KEY=VALUE", help="An option of the agents; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def check_command(
-    context: click.Context, names: tuple[str, ...], variants: tuple[str, ...], sandbox: str, as_json: bool
+    context: click.Context,
+    names: tuple[str, ...],
+    variants: tuple[str, ...],
+    sandbox: str,
+    agent_options: tuple[str, ...],
+    as_json: bool,
 ) -> None:
-    """Check that tasks are what the framework expects of one, and that they withstand attacks.
+    """Check that what a package registers is what the framework expects, and withstands attacks.
 
-    Looks at what a task says of itself; prepares it twice and compares; looks for its private files wherever an agent
-    could read; runs its baseline and grades it again; grades malformed submissions; tries to forge a score, and the
-    attacks that the task itself names. A distribution stands for all of its tasks. The exit code is 1 if anything
-    failed.
+    NAME is a task, an agent, a tool, a metric, a sandbox, or a distribution, which stands for all that it registers.
+
+    Of a task it looks at what it says of itself; prepares it twice and compares; looks for its private files wherever
+    an agent could read; runs its baseline and grades it again; grades better and better submissions, if the task has
+    an oracle, and malformed ones; tries to forge a score, and the attacks that the task itself names.
+
+    An agent plays a tiny task with scripted models that work, wander, fail and hang. A tool gets wrong and hostile
+    arguments and files, a metric right and wrong predictions, and a sandbox the suite of the test kit. The exit code is
+    1 if anything failed.
 
     \b
     Examples:
       mlgym check vision/digits
       mlgym check mlgym-task-tabular --json
       mlgym check tabular/house-price --variant ames --variant kaggle
+      mlgym check react bash rmse bwrap
     """
     import asyncio
 
+    from mlgym_core.checks.selection import chosen_checks
     from mlgym_core.cli import host_of
+    from mlgym_core.cli.run import pairs_of
 
-    findings = asyncio.run(_check(host_of(context), names, variants, sandbox, quiet=as_json))
+    every = chosen_checks(
+        host_of(context),
+        names,
+        variants=variants,
+        sandbox=sandbox,
+        options=pairs_of("-A", agent_options),
+        notify=lambda message: click.echo(message, err=True),
+    )
+    findings = asyncio.run(_check(every, quiet=as_json))
     if as_json:
         from dataclasses import asdict
 
@@ -52,25 +74,16 @@ def check_command(
     context.exit(1 if failed else 0)
 
 
-async def _check(
-    host: Host, names: tuple[str, ...], variants: tuple[str, ...], sandbox: str, *, quiet: bool
-) -> list[Finding]:
-    from mlgym_core.checks.tasks import TaskChecks
-    from mlgym_core.errors import UsageError
-
+async def _check(every: Iterable[Checks], *, quiet: bool) -> list[Finding]:
     findings = []
-    for task in [task for name in names for task in _tasks(host, name)]:
-        known = host.tasks.spec(task).variants
-        for variant in variants or ("mini" if "mini" in known else known[0],):
-            if variant not in known:
-                raise UsageError(f"Task {task!r} has no variant {variant!r}. It has: {', '.join(known)}.")
+    for checks in every:
+        if not quiet:
+            variant = f" ({checks.variant})" if checks.variant is not None else ""
+            click.echo(f"{checks.kind} {checks.id}{variant}")
+        async for finding in checks.all():
+            findings.append(finding)
             if not quiet:
-                click.echo(f"{task} ({variant})")
-            checks = TaskChecks(host, task, variant, sandbox, lambda message: click.echo(message, err=True))
-            async for finding in checks.all():
-                findings.append(finding)
-                if not quiet:
-                    _show(finding)
+                _show(finding)
     return findings
 
 
@@ -78,16 +91,3 @@ def _show(finding: Finding) -> None:
     click.echo(f"  {_MARKS[finding.outcome]:<8} {finding.check}: {finding.detail}")
     if finding.remedy:
         click.echo(f"           → {finding.remedy}")
-
-
-def _tasks(host: Host, name: str) -> list[str]:
-    """Return the ids that a task's or a distribution's name stands for."""
-    from mlgym_core.errors import UnknownNameError
-
-    if "/" in name:
-        return [host.tasks.spec(name).id]
-    tasks = [entry.spec.id for entry in host.tasks.entries() if entry.distribution == name]
-    if not tasks:
-        distributions = sorted({entry.distribution for entry in host.tasks.entries()})
-        raise UnknownNameError("distribution with tasks", name, distributions, "Name a task as domain/name.")
-    return tasks

@@ -53,7 +53,7 @@ def _run_limits(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _pairs(flag: str, pairs: tuple[str, ...], form: str = "key=value") -> dict[str, str]:
+def pairs_of(flag: str, pairs: tuple[str, ...], form: str = "key=value") -> dict[str, str]:
     options = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
@@ -152,9 +152,9 @@ def run_command(
         tasks += host.suites.spec(suite).tasks
     if not tasks:
         raise UsageError("Name at least one task or a --suite. `mlgym tasks` lists what is installed.")
-    options["agent_options"] = _pairs("-A", options["agent_options"])
-    options["model_options"] = _pairs("-M", options["model_options"])
-    options["tool_options"] = _pairs("-T", options["tool_options"], "TOOL.KEY=VALUE")
+    options["agent_options"] = pairs_of("-A", options["agent_options"])
+    options["model_options"] = pairs_of("-M", options["model_options"])
+    options["tool_options"] = pairs_of("-T", options["tool_options"], "TOOL.KEY=VALUE")
     options["grants"] = tuple(dict.fromkeys(options["grants"]))
     if options["tools"] is not None:
         options["tools"] = tuple(tool.strip() for tool in options["tools"].split(",") if tool.strip())
@@ -232,8 +232,8 @@ def resume_command(
     opened = Run.reopen(
         host_of(context),
         folder.resolve(),
-        model_options=_pairs("-M", model_options),
-        tool_options=_pairs("-T", tool_options, "TOOL.KEY=VALUE"),
+        model_options=pairs_of("-M", model_options),
+        tool_options=pairs_of("-T", tool_options, "TOOL.KEY=VALUE"),
         limits=RunLimits(**limits),
     )
     _play(context, opened, as_json=as_json)

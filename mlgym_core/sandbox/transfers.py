@@ -15,7 +15,10 @@ from mlgym_core.sandbox.pipes import Completed, run_process
 
 _SECONDS = 60.0
 _TREE_SECONDS = 600.0
-_WRITE = 'mkdir -p -- "$1" && cat > "$2"'
+# Whoever opens a pipe waits for the other end, which may never come.
+_NO_PIPE = 'if [ -p "$1" ]; then echo "$1: It is a pipe" >&2; exit 1; fi; '
+_READ = _NO_PIPE + 'exec cat -- "$1"'
+_WRITE = _NO_PIPE + 'mkdir -p -- "$2" && cat > "$1"'
 _UNPACK = 'mkdir -p -- "$1" && exec tar --extract --no-same-owner --directory "$1"'
 
 
@@ -25,7 +28,7 @@ async def read_file(sandbox: Sandbox, path: str, max_bytes: int) -> bytes:
     Raises:
         ToolError: if it cannot be read.
     """
-    done = await run_process(sandbox, ["/bin/cat", "--", path], output_limit=max_bytes, seconds=_SECONDS)
+    done = await run_process(sandbox, ["/bin/sh", "-c", _READ, "sh", path], output_limit=max_bytes, seconds=_SECONDS)
     _check(done, f"{path} cannot be read", may_be_cut_off=True)
     return done.output
 
@@ -53,7 +56,7 @@ async def write_file(sandbox: Sandbox, path: str, content: bytes | BinaryIO) -> 
     """
     done = await run_process(
         sandbox,
-        ["/bin/sh", "-c", _WRITE, "sh", posixpath.dirname(path), path],
+        ["/bin/sh", "-c", _WRITE, "sh", path, posixpath.dirname(path)],
         content=content,
         output_limit=4096,
         seconds=_SECONDS if isinstance(content, bytes) else _TREE_SECONDS,

@@ -15,9 +15,9 @@ import asyncio
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 
@@ -29,6 +29,7 @@ from mlgym_core.sandbox.pipes import run_process
 from mlgym_core.sandbox.shell import Shell, as_text
 from mlgym_core.sandbox.transfers import download_tree, read_file, save_file, upload_tree, write_file
 from mlgym_core.specs import Resources
+from mlgym_core.testing.conformance import Conformance
 
 
 async def _text(shell: Shell, command: str, seconds: float = 20.0) -> str:
@@ -52,7 +53,7 @@ def _sleepers(*seconds: str) -> list[list[str]]:
     return found
 
 
-class SandboxConformance:
+class SandboxConformance(Conformance):
     """What every sandbox must do. Derive a class whose name begins with `Test`, and name the sandbox.
 
     The tests need pytest-asyncio in mode `auto`. They cannot be replaced; one that a sandbox is known to fail is named
@@ -60,25 +61,9 @@ class SandboxConformance:
 
     Class attributes:
         sandbox: The sandbox's id.
-        known_gaps: Names of tests that are expected to fail, each with the reason.
     """
 
     sandbox: ClassVar[str]
-    known_gaps: ClassVar[Mapping[str, str]] = {}
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        suite = {name for name in vars(SandboxConformance) if name.startswith("test_")}
-        if replaced := suite & set(vars(cls)):
-            raise TypeError(f"{cls.__name__} replaces {', '.join(sorted(replaced))}: name it in `known_gaps` instead.")
-        if unknown := set(cls.known_gaps) - suite:
-            raise TypeError(f"{cls.__name__} knows gaps in {', '.join(sorted(unknown))}, which are no tests.")
-
-    @pytest.fixture(autouse=True)
-    def _expect_known_gaps(self, request: pytest.FixtureRequest) -> None:
-        reason = self.known_gaps.get(getattr(request.node, "originalname", request.node.name))
-        if reason is not None:
-            request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
 
     @pytest.fixture
     def sandbox_class(self) -> type[Sandbox]:
@@ -346,6 +331,13 @@ grep NoNewPrivs /proc/self/status
             await read_file(box, f"{folder}/nothing", 10)
         with pytest.raises(ToolError, match="Is a directory"):
             await write_file(box, folder, b"")
+        # Nobody waits for the other end.
+        await _text(shell, "mkfifo pipe && ln -s pipe link")
+        for name in ("pipe", "link"):
+            with pytest.raises(ToolError, match="It is a pipe"):
+                await read_file(box, f"{folder}/{name}", 10)
+            with pytest.raises(ToolError, match="It is a pipe"):
+                await write_file(box, f"{folder}/{name}", b"")
 
     async def test_trees_come_and_go(self, box: Sandbox, shell: Shell, tmp_path: Path) -> None:
         source = tmp_path / "source"

@@ -46,7 +46,11 @@ class Sound(Task):
     datasets: ClassVar[tuple[Dataset, ...]] = ()
 
     def description(self) -> str:
-        return "Write submission.csv with id,label. The accuracy is to be maximised. baseline.py writes one."
+        return (
+            "# Numbers\n\nSay of each number in validation.csv and test.csv whether it is above 50. "
+            "Write submission.csv with id,label. The accuracy is to be maximised. baseline.py writes one. "
+            "Validations are limited."
+        )
 
     def contamination(self) -> str:
         return "Everybody can compare numbers."
@@ -82,6 +86,15 @@ class Sound(Task):
         expected, other = (ids[:ROWS], ids[ROWS:]) if grading.split == "validation" else (ids[ROWS:], ids[:ROWS])
         predictions = self.predictions(grading, expected, other)
         return {"accuracy": Accuracy().compute([answers[key] for key in expected], list(predictions.values()))}
+
+    def oracle(self, private: Path, split: str, quality: float, submission: Path) -> bool:
+        with (private / "answers.csv").open() as file:
+            answers = [(row["id"], row["label"]) for row in csv.DictReader(file)]
+        chosen = answers[:ROWS] if split == "validation" else answers[ROWS:]
+        right = int(quality * ROWS)
+        rows = [(key, label if place < right else 1 - int(label)) for place, (key, label) in enumerate(chosen)]
+        _write(submission / "submission.csv", ["id", "label"], rows)
+        return True
 
     def predictions(self, grading: Grading, expected: Sequence[str], other: Sequence[str]) -> Mapping[str, str]:
         """Read the submission."""
@@ -233,3 +246,46 @@ class Attacked(Sound):
             Attack(name="says 0, as if that were good", program=constant, outcome="flagged"),
             Attack(name="looks numbers up, as if that were stopped", program=copying, dataset="copy"),
         ]
+
+
+class Perverse(Sound):
+    """Its grader counts what is wrong."""
+
+    def anchors(self, split: str) -> Anchors:
+        return Anchors(
+            baseline=0.15, baseline_source="measured", reference=0.9, reference_source="made up", band=(0.05, 0.25)
+        )
+
+    def grade(self, grading: Grading) -> Mapping[str, float]:
+        return {"accuracy": 1 - super().grade(grading)["accuracy"]}
+
+
+class Unreachable(Sound):
+    """Its reference is beyond what anybody can do."""
+
+    def anchors(self, split: str) -> Anchors:
+        return Anchors(
+            baseline=0.85, baseline_source="measured", reference=1.5, reference_source="made up", band=(0.8, 0.95)
+        )
+
+
+class Broken(Sound):
+    """Its scale cannot be computed."""
+
+    def anchors(self, split: str) -> Anchors:
+        return Anchors(baseline=1 / 0)
+
+
+class Aimless(Sound):
+    """Does not say what it is about."""
+
+    def description(self) -> str:
+        return super().description().partition("\n\n")[2]
+
+
+class Untidy(Sound):
+    """Says nothing of a file."""
+
+    def prepare(self, preparation: Preparation) -> None:
+        super().prepare(preparation)
+        (preparation.public / "notes.txt").write_text("For nobody.")

@@ -24,9 +24,14 @@ TASKS = [
 
 
 CONSEQUENCES = {
-    "heavy": {"baseline"},
-    "endless": {"baseline"},
-    "moody": {"malformed submissions", "forgery"},
+    "heavy": {"baseline", "direction"},
+    "endless": {"baseline", "direction"},
+    "silent": {"described files"},
+    "restless": {"described files"},
+    "leaky": {"described files"},
+    "moody": {"direction", "malformed submissions", "forgery"},
+    "broken": {"private files", "baseline", "direction"},
+    "pedantic": {"direction"},
     "gullible": {"description"},
 }
 """What else fails because of a fault."""
@@ -66,7 +71,7 @@ def test_what_is_sound_passes(faulty: Host) -> None:
     found = findings(faulty, "sound")
     assert {finding.outcome for finding in found.values()} == {"passed"}, found
     assert "accuracy 0.8" in found["baseline"].detail
-    assert len(found) == 10
+    assert len(found) == 13
 
 
 @pytest.mark.parametrize(
@@ -82,6 +87,11 @@ def test_what_is_sound_passes(faulty: Host) -> None:
         ("idle", "baseline", "There is no submission.csv"),
         ("boastful", "baseline", "outside of 0.98 to 1"),
         ("moody", "deterministic", "and then"),
+        ("perverse", "direction", "is to be maximized, and of quality"),
+        ("unreachable", "direction", "short of the reference"),
+        ("broken", "anchors", "ZeroDivisionError"),
+        ("aimless", "description", "the goal"),
+        ("untidy", "described files", "has notes.txt"),
         ("fragile", "malformed submissions", "breaks the grader"),
         ("lenient", "malformed submissions", "is accepted and earns"),
         ("pedantic", "malformed submissions", "another order is not graded like the original"),
@@ -97,6 +107,12 @@ def test_each_fault_is_found(task: str, check: str, says: str, faulty: Host) -> 
     assert others == CONSEQUENCES.get(task, set())
 
 
+def test_gradings_that_take_most_of_their_time_are_named(faulty: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlgym_core.checks.tasks._SHARE_OF_TIME", 1e-9)
+    found = findings(faulty, "sound")["grading time"]
+    assert (found.outcome, "counts as hung" in found.detail) == ("failed", True)
+
+
 def test_bands_are_of_the_public_splits(faulty: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLGYM_GRADING_KEY", "a secret")
     found = findings(faulty, "boastful")["baseline"]
@@ -109,6 +125,7 @@ def test_without_a_submission_of_the_baseline_what_needs_one_is_skipped(faulty: 
         "deterministic",
         "malformed submissions",
         "forgery",
+        "grading time",
     }
 
 
@@ -149,13 +166,16 @@ def test_the_command(site: FakeSite, tmp_path: Path) -> None:
     environment = {"XDG_CACHE_HOME": str(tmp_path)}
     sound = site.mlgym("check", "checks/sound", **environment)
     assert sound.returncode == 0, sound.stdout
-    assert sound.stdout.startswith("checks/sound (mini)\n")
-    assert sound.stdout.endswith("10 passed, 0 failed, 0 skipped\n")
+    assert sound.stdout.startswith("task checks/sound (mini)\n")
+    assert sound.stdout.endswith("13 passed, 0 failed, 0 skipped\n")
     both = site.mlgym("check", "mlgym-checks", "--json", "--variant", "full", **environment)
     assert both.returncode == 1
     rows = json.loads(both.stdout)
-    assert {(row["task"], row["variant"]) for row in rows} == {("checks/sound", "full"), ("checks/silent", "full")}
-    assert [row["check"] for row in rows if row["outcome"] == "failed"] == ["description"]
+    assert {(row["kind"], row["id"], row["variant"]) for row in rows} == {
+        ("task", "checks/sound", "full"),
+        ("task", "checks/silent", "full"),
+    }
+    assert [row["check"] for row in rows if row["outcome"] == "failed"] == ["description", "described files"]
     for arguments, says in (
         (("mlgym-check",), "Did you mean 'mlgym-checks'"),
         (("checks/sond",), "Did you mean 'checks/sound'"),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import zipfile
 from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from clean_run import run
 from uv import find_uv_bin
 
 ROOT = Path(__file__).parents[2]
@@ -21,20 +20,6 @@ PACKAGES = {
 
 # One worker builds the wheels once for all tests of this module.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900), pytest.mark.xdist_group("wheels")]
-
-
-def run(command: list[str], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run `command` in `folder` without anything that points to this environment or configures mlgym."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV") and not name.startswith("MLGYM_")
-    }
-    finished = subprocess.run(
-        command, cwd=folder, env=inherited | variables, capture_output=True, text=True, check=False
-    )
-    assert finished.returncode == 0, f"{command} ended with {finished.returncode}:\n{finished.stdout}{finished.stderr}"
-    return finished
 
 
 @pytest.fixture(scope="module")

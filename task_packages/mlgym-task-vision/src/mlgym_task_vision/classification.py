@@ -235,6 +235,18 @@ class ImageClassification(Task):
             grading.flag("memorised_answers")
         return {"accuracy": accuracy}
 
+    def oracle(self, private: Path, split: str, quality: float, submission: Path) -> bool:
+        """Write labels of which a share is right; the others are those of the images before them."""
+        pairs = list(_read_answers(private / _ANSWERS)[split].items())
+        right = round(quality * len(pairs))
+        others = [label for _, label in pairs[-1:] + pairs[:-1]]
+        rows = [
+            (row_id, label if place < right else other)
+            for place, ((row_id, label), other) in enumerate(zip(pairs, others, strict=True))
+        ]
+        Content(submission).table(SUBMISSION, ["id", "label"], rows)
+        return True
+
     def description(self) -> str:
         """Return the task's description in Markdown."""
         chosen = self.chosen
