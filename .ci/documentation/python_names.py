@@ -78,7 +78,7 @@ def python_page(core: ModuleType, testing: ModuleType) -> str:
         if module not in HEADINGS:
             remedy = f"Say in .ci/documentation/python_names.py under which heading the names of `{module}` stand."
             raise UndocumentedError(f"where `{name}` belongs", remedy)
-        sections[HEADINGS[module]].append("\n".join(_entry(name, value, core)))
+        sections[HEADINGS[module]].append("\n".join(_entry(name, value, source)))
     parts = [[f"## {heading}\n", *entries] for heading, entries in sections.items() if entries]
     return page("Python names", INTRODUCTION, [text for part in parts for text in part])
 
@@ -91,7 +91,7 @@ def _home(name: str, value: Any, core: ModuleType) -> str:
     return module.removeprefix("mlgym_core.").partition(".")[0]
 
 
-def _entry(name: str, value: Any, core: ModuleType) -> Iterator[str]:
+def _entry(name: str, value: Any, source: ModuleType) -> Iterator[str]:
     value = inspect.unwrap(value)
     yield f"### `{name}`\n"
     if isinstance(value, type):
@@ -99,7 +99,7 @@ def _entry(name: str, value: Any, core: ModuleType) -> Iterator[str]:
     elif inspect.isfunction(value):
         yield from _function(name, value, "")
     else:
-        yield _constant_text(name, core) + "\n"
+        yield _constant_text(name, source) + "\n"
 
 
 def _class(name: str, kind: type[Any]) -> Iterator[str]:
@@ -185,14 +185,24 @@ def _items_table(heading: str, items: typing.Mapping[str, str]) -> str:
     return table((heading, "meaning"), [(code(name), cell(text)) for name, text in items.items()])
 
 
-def _constant_text(name: str, core: ModuleType) -> str:
-    """Return the string that follows the assignment of a constant in its module's source."""
-    module = sys.modules[core._MODULE_OF[name]]
+def _constant_text(name: str, source: ModuleType) -> str:
+    """Return the string that follows the assignment of a constant, in the module that `source` has it from."""
+    module = sys.modules[_origin(name, source)]
     assert module.__file__ is not None
     text = constant_docstrings(Path(module.__file__)).get(name)
     if text is None:
         raise UndocumentedError(f"`{name}`", "Write a string below its assignment.")
     return taken_apart(text).text
+
+
+def _origin(name: str, source: ModuleType) -> str:
+    """Return the name of the module that `source` has a name from: by its lazy table, or by its imports."""
+    if (lazy := getattr(source, "_MODULE_OF", None)) is not None:
+        return str(lazy[name])
+    for statement in ast.parse(inspect.getsource(source)).body:
+        if isinstance(statement, ast.ImportFrom) and name in {alias.name for alias in statement.names}:
+            return str(statement.module)
+    return source.__name__
 
 
 def constant_docstrings(path: Path) -> dict[str, str]:
