@@ -32,13 +32,16 @@ def model_file() -> str:
     return str(next(Path(found.origin).parent.glob("*.gguf")))
 
 
-def load(path: str) -> Any:
+def load(path: str, threads: int) -> Any:
     """Return the model, ready to answer."""
     parameters = xllamacpp.CommonParams()
     parameters.model.path = path
     parameters.n_ctx = CONTEXT_TOKENS
     parameters.n_parallel = 1
     parameters.verbosity = 1
+    # Its threads wait for each other without sleeping: on a machine that does other work, two are slower than one.
+    parameters.cpuparams.n_threads = threads
+    parameters.cpuparams_batch.n_threads = threads
     # It cannot do without its own server, which knows nothing of the grammar and is not used.
     parameters.hostnames = ["127.0.0.1"]
     parameters.port = 0
@@ -133,8 +136,9 @@ def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(description="Serves SmolLM2-135M-Instruct, which is held to tool calls.")
     parser.add_argument("--port", type=int, default=8080, help="0 for any that is free")
+    parser.add_argument("--threads", type=int, default=1, help="processors to use")
     arguments = parser.parse_args()
-    Handler.model = load(model_file())
+    Handler.model = load(model_file(), arguments.threads)
     with ThreadingHTTPServer(("127.0.0.1", arguments.port), Handler) as server:
         print(f"Serving on http://127.0.0.1:{server.server_port}/v1", flush=True)
         try:
