@@ -29,7 +29,7 @@ COMMANDS = {
     "data": ("data:data_command", "List, fetch, verify and import the data of tasks."),
     "grade": ("grade:grade_command", "Grade a submission folder, outside an episode."),
     "check": ("check:check_command", "Check that a task is what the framework expects of one."),
-    "info": ("info:info_command", "Show everything about one task."),
+    "info": ("info:info_command", "Show everything about one task, agent, tool or provider of models."),
     "tasks": ("listings:tasks_command", "List the installed tasks."),
     "agents": ("listings:agents_command", "List the installed agents."),
     "tools": ("listings:tools_command", "List the installed tools."),
