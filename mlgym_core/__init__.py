@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         Host as Host,
         default_host as default_host,
     )
+    from mlgym_core.ids import did_you_mean as did_you_mean
     from mlgym_core.interfaces import (
         Agent as Agent,
         Anchors as Anchors,
@@ -158,6 +159,7 @@ _NAMES = {
     "mlgym_core.face": ("Env make make_async"),
     "mlgym_core.hookspecs": ("API_VERSION hookimpl"),
     "mlgym_core.host": ("Host default_host"),
+    "mlgym_core.ids": "did_you_mean",
     "mlgym_core.interfaces": (
         "Agent Anchors Attack EpisodeEvent EpisodeModel Executor Grading Kept Message Metric Model ModelCall "
         "ModelReply ModelToolCall Mount Note Preparation Sampling Sandbox SandboxLayout SandboxProcess SharedNotes "

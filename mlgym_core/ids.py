@@ -57,3 +57,18 @@ def near_misses(name: str, candidates: Iterable[str], limit: int = 3) -> list[st
         by_key.setdefault(candidate.rpartition("/")[2], candidate)
     matches = difflib.get_close_matches(name.lower(), by_key, n=2 * limit, cutoff=0.6)
     return list(dict.fromkeys(by_key[match] for match in matches))[:limit]
+
+
+def did_you_mean(unknown: Iterable[str], known: Iterable[str]) -> str:
+    """Return a question for the end of a message: which known names look like the unknown ones.
+
+    Args:
+        unknown: The names that were written.
+        known: The names that there are.
+
+    Returns:
+        The question with a space before it, or an empty text if none of the known names looks like one of them.
+    """
+    candidates = list(known)
+    found = [miss for name in unknown for miss in near_misses(name, candidates)[:1]]
+    return f" Did you mean {' and '.join(repr(name) for name in dict.fromkeys(found))}?" if found else ""

@@ -27,7 +27,7 @@ from mlgym_core.episode import EpisodeIdentity
 from mlgym_core.errors import BudgetExhausted, InfrastructureError, UnknownNameError, UsageError
 from mlgym_core.face import Env
 from mlgym_core.host import Host
-from mlgym_core.ids import slug
+from mlgym_core.ids import did_you_mean, slug
 from mlgym_core.interfaces import Agent, EpisodeEvent, Executor, Message, Model, Mount, ToolSchema
 from mlgym_core.journal import Observer
 from mlgym_core.limits import Limits, RunLimits
@@ -36,7 +36,7 @@ from mlgym_core.models import make_model, secret_options
 from mlgym_core.preparation import prepare_task
 from mlgym_core.records import episode_folder, read_json, write_json
 from mlgym_core.sandbox.selection import choose_sandbox, needs_of
-from mlgym_core.signatures import checked_arguments, did_you_mean, options_model
+from mlgym_core.signatures import checked_arguments, options_model
 from mlgym_core.toolbox import load_tools, offered_tools, secret_tool_options
 from mlgym_core.types import EpisodeResult, Frozen, Protocol, RewardScheme
 
@@ -256,7 +256,7 @@ class Run:
         if unknown := set(plan.agent_options) - known:
             meant = did_you_mean(sorted(unknown), known)
             raise UsageError(
-                f"No agent of this run has an option {', '.join(sorted(unknown))}. {meant and f'{meant} '}"
+                f"No agent of this run has an option {', '.join(sorted(unknown))}.{meant} "
                 f"Known: {', '.join(sorted(known)) or 'none'}."
             )
         if missing := set(_secret_names(plan.tool_options)) - set(self._tool_secrets):
@@ -284,6 +284,9 @@ class Run:
         """Check the limits and the tools that an agent brings along."""
         Limits(**cast(Any, self._limits_of(agent)))
         spec = self._host.agents.spec(agent)
+        offered = self._tools_of(agent)
+        if missing := [tool for tool in spec.needs_tools if tool not in offered]:
+            raise UsageError(f"Agent {agent!r} cannot do without {', '.join(missing)}: name that with --tools, too.")
         for tool in self.plan.tools_of_agents.get(agent, ()):
             try:
                 self._host.tools.spec(tool)

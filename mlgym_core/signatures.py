@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, create_model
 
-from mlgym_core.ids import near_misses
+from mlgym_core.ids import did_you_mean
 
 
 def parameters_model(name: str, function: Callable[..., Any], *, skip: int) -> type[BaseModel]:
@@ -53,13 +53,6 @@ def secret_fields(model: type[BaseModel]) -> frozenset[str]:
     )
 
 
-def did_you_mean(unknown: Iterable[str], known: Iterable[str]) -> str:
-    """Return a question that names the known names which look like the unknown ones; empty if none does."""
-    candidates = list(known)
-    found = [miss for name in unknown for miss in near_misses(name, candidates)[:1]]
-    return f"Did you mean {' and '.join(repr(name) for name in dict.fromkeys(found))}?" if found else ""
-
-
 def checked_arguments(model: type[BaseModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the arguments as the parameters' types.
 
@@ -73,7 +66,7 @@ def checked_arguments(model: type[BaseModel], arguments: Mapping[str, Any]) -> d
         for problem in error.errors(include_url=False, include_context=False, include_input=False):
             name = ".".join(str(part) for part in problem["loc"])
             meant = did_you_mean([name], model.model_fields) if problem["type"] == "extra_forbidden" else ""
-            problems.append(f"{name or 'arguments'}: {problem['msg']}{meant and f'. {meant}'}")
+            problems.append(f"{name or 'arguments'}: {problem['msg']}{meant and f'.{meant}'}")
         known = ", ".join(model.model_fields) or "none"
         raise ValueError(f"{'; '.join(problems)} (known: {known})") from None
     return {name: getattr(checked, name) for name in model.model_fields}

@@ -188,6 +188,7 @@ class AgentSpec(Spec):
 
     Attributes:
         needs_model: Whether `--model` must be given.
+        needs_tools: Ids of the tools without which it cannot play, whatever the run names.
         tools: Ids of the tools that it is offered unless the run names its own; None for the default ones.
         tools_from: The distribution that provides those of them that are not the core's, for the advice to install it.
         limits: Limits of its episodes by name, such as `{"max_cost": 4.0}`, unless the run says otherwise.
@@ -196,6 +197,7 @@ class AgentSpec(Spec):
     kind: ClassVar[str] = "agent"
 
     needs_model: bool = field(default=False, kw_only=True)
+    needs_tools: tuple[str, ...] = field(default=(), kw_only=True)
     tools: tuple[str, ...] | None = field(default=None, kw_only=True)
     tools_from: str | None = field(default=None, kw_only=True)
     limits: Mapping[str, float | None] = field(default_factory=dict, kw_only=True)
@@ -203,6 +205,7 @@ class AgentSpec(Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         owner = f"The agent {self.id!r}"
+        object.__setattr__(self, "needs_tools", _as_tuple(owner, "needs_tools", self.needs_tools, str))
         if self.tools is not None:
             object.__setattr__(self, "tools", _as_tuple(owner, "tools", self.tools, str))
         for name, value in self.limits.items():

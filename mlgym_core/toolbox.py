@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from mlgym_core.errors import PluginError, ToolError, UnknownNameError, UsageError
 from mlgym_core.host import Host
-from mlgym_core.ids import near_misses
+from mlgym_core.ids import did_you_mean, near_misses
 from mlgym_core.interfaces import Tool, ToolContext, ToolResult
 from mlgym_core.signatures import checked_arguments, options_model, parameters_model, secret_fields
 
@@ -137,10 +137,9 @@ def _make_tool(host: Host, name: str, options: Mapping[str, Any]) -> Tool:
     model = tool_options_model(host, name)
     for key in options:
         if key not in model.model_fields:
-            similar = near_misses(key, model.model_fields)
-            hint = f" Did you mean {' or '.join(map(repr, similar))}?" if similar else ""
+            meant = did_you_mean([key], model.model_fields)
             known = ", ".join(model.model_fields) or "none"
-            raise UsageError(f"The tool {name!r} has no option {key!r}.{hint} It has: {known}.")
+            raise UsageError(f"The tool {name!r} has no option {key!r}.{meant} It has: {known}.")
     try:
         arguments = checked_arguments(model, options)
     except ValueError as error:

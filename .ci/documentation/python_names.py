@@ -54,6 +54,7 @@ HEADINGS = {
     "builtin": "Metrics",
     "conversations": "Reading records",
     "errors": "Errors",
+    "ids": "Errors",
     "testing": "Testing: `mlgym_core.testing`",
 }
 """Under which heading the names of a module of the core stand, in this order."""
@@ -187,22 +188,20 @@ def _items_table(heading: str, items: typing.Mapping[str, str]) -> str:
 
 def _constant_text(name: str, source: ModuleType) -> str:
     """Return the string that follows the assignment of a constant, in the module that `source` has it from."""
-    module = sys.modules[_origin(name, source)]
-    assert module.__file__ is not None
-    text = constant_docstrings(Path(module.__file__)).get(name)
+    text = _constant_docstring(name, sys.modules[source._MODULE_OF[name]])
     if text is None:
         raise UndocumentedError(f"`{name}`", "Write a string below its assignment.")
     return taken_apart(text).text
 
 
-def _origin(name: str, source: ModuleType) -> str:
-    """Return the name of the module that `source` has a name from: by its lazy table, or by its imports."""
-    if (lazy := getattr(source, "_MODULE_OF", None)) is not None:
-        return str(lazy[name])
-    for statement in ast.parse(inspect.getsource(source)).body:
+def _constant_docstring(name: str, module: ModuleType) -> str | None:
+    """Return the string below an assignment in a module, or in that from which the module imports the name."""
+    assert module.__file__ is not None
+    path = Path(module.__file__)
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(statement, ast.ImportFrom) and name in {alias.name for alias in statement.names}:
-            return str(statement.module)
-    return source.__name__
+            return _constant_docstring(name, sys.modules[str(statement.module)])
+    return constant_docstrings(path).get(name)
 
 
 def constant_docstrings(path: Path) -> dict[str, str]:

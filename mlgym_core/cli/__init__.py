@@ -34,7 +34,7 @@ COMMANDS = {
     "new-tool": ("new:new_tool_command", "Make a package with a new tool."),
     "new-metric": ("new:new_metric_command", "Make a package with a new metric."),
     "new-sandbox": ("new:new_sandbox_command", "Make a package with a new sandbox."),
-    "info": ("info:info_command", "Show everything about one task."),
+    "info": ("info:info_command", "Show everything about one task, agent, tool or provider of models."),
     "tasks": ("listings:tasks_command", "List the installed tasks."),
     "agents": ("listings:agents_command", "List the installed agents."),
     "tools": ("listings:tools_command", "List the installed tools."),

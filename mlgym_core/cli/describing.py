@@ -47,7 +47,8 @@ def facts_of(host: Host, kind: str, name: str) -> dict[str, Any]:
     if kind == "agent":
         spec = entry.spec
         tools = None if spec.tools is None else list(spec.tools)
-        facts |= {"needs_model": spec.needs_model, "tools": tools, "limits": dict(spec.limits)}
+        facts |= {"needs_model": spec.needs_model, "needs_tools": list(spec.needs_tools), "tools": tools}
+        facts |= {"limits": dict(spec.limits)}
     if kind == "tool":
         arguments = _parameters(name, found.run, found.run, _OWN_PARAMETERS_OF_RUN)
         facts |= {"default": entry.spec.default, "grant": entry.spec.grant, "arguments": arguments}
@@ -61,6 +62,8 @@ def show(facts: Mapping[str, Any]) -> None:
     if facts["kind"] == "agent":
         click.echo(f"  model    {'needed: --model' if facts['needs_model'] else 'not needed'}")
         click.echo(f"  tools    {', '.join(facts['tools']) if facts['tools'] else 'the default ones'}")
+        if facts["needs_tools"]:
+            click.echo(f"  needs    {', '.join(facts['needs_tools'])}")
         limits = ", ".join(f"{name} {value}" for name, value in facts["limits"].items())
         click.echo(f"  limits   {limits or 'those of the run'}")
     if facts["kind"] == "tool":
@@ -84,7 +87,7 @@ def _offered(*, default: bool, grant: str | None) -> str:
 def _show_parameters(title: str, prefix: str, parameters: Sequence[Mapping[str, Any]]) -> None:
     click.echo(f"\n{title}:{'' if parameters else ' none'}")
     for parameter in parameters:
-        optional = "optional" if parameter["default"] is None else f"default: {parameter['default']}"
+        optional = "optional" if parameter["default"] in (None, "") else f"default: {parameter['default']}"
         default = "required" if parameter["required"] else optional
         click.echo(f"\n  {prefix}{parameter['name']}  ({parameter['type']}; {default})")
         if parameter["description"]:

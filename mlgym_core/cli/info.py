@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mlgym_core.cli import host_of
+from mlgym_core.errors import UnknownNameError, UsageError
 
 if TYPE_CHECKING:
     from mlgym_core.host import Host
@@ -33,6 +34,8 @@ def info_command(context: click.Context, name: str, variant: str | None, as_json
     """
     host = host_of(context)
     if "/" not in name and (kinds := _kinds_of(host, name)):
+        if variant is not None:
+            raise UsageError(f"--variant is for tasks, and {name!r} is none.")
         _show_others(host, name, kinds, as_json=as_json)
         return
     facts = _facts(host, name, variant)
@@ -81,17 +84,19 @@ def _kinds_of(host: Host, name: str) -> list[str]:
         UnknownNameError: if there is none, but something like it.
     """
     from mlgym_core.cli.describing import KINDS
-    from mlgym_core.errors import UnknownNameError
     from mlgym_core.ids import near_misses
 
-    known = {kind: [entry.spec.id for entry in host.registry(kind).entries()] for kind in KINDS}
+    known = {kind: _ids(host, kind) for kind in KINDS}
     kinds = [kind for kind, names in known.items() if name in names]
-    tasks = [entry.spec.id for entry in host.tasks.entries()]
-    every = [*tasks, *(one for names in known.values() for one in names)]
+    every = [*_ids(host, "task"), *(one for names in known.values() for one in names)]
     if not kinds:
         remedy = "`mlgym tasks`, `mlgym agents`, `mlgym tools` and `mlgym models` list what is installed."
         raise UnknownNameError("task, agent, tool or provider of models", name, near_misses(name, every), remedy)
     return kinds
+
+
+def _ids(host: Host, kind: str) -> list[str]:
+    return [entry.spec.id for entry in host.registry(kind).entries()]
 
 
 def _show_others(host: Host, name: str, kinds: list[str], *, as_json: bool) -> None:
@@ -110,9 +115,12 @@ def _facts(host: Host, task_id: str, variant: str | None) -> dict[str, Any]:
     from typing import get_args
 
     from mlgym_core.cli.listings import task_row
-    from mlgym_core.errors import UsageError
     from mlgym_core.types import Split
 
+    provider = task_id.partition("/")[0]
+    if provider in _ids(host, "model") and task_id not in _ids(host, "task"):
+        remedy = f"`mlgym info {provider}` shows the options of models of this provider."
+        raise UnknownNameError("task", task_id, remedy=remedy)
     entry = host.tasks.entry(task_id)
     spec = entry.spec
     chosen = variant or spec.variants[0]

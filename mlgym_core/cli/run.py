@@ -158,6 +158,8 @@ def run_command(
     options["grants"] = tuple(dict.fromkeys(options["grants"]))
     if options["tools"] is not None:
         options["tools"] = tuple(tool.strip() for tool in options["tools"].split(",") if tool.strip())
+        if not options["tools"]:
+            raise UsageError("--tools names no tool: write such as --tools bash,validate,submit.")
     options = {name: value for name, value in options.items() if name in explicit}
     plan = RunPlan(tasks=tuple(dict.fromkeys(tasks)), **options)
     folder = runs_dir.resolve() / check_run_id(run_id or new_run_id("run"))

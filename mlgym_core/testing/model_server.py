@@ -379,6 +379,27 @@ def _stream(answer: ScriptedAnswer, request: Body) -> bytes:
     return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks) + b"data: [DONE]\n\n"
 
 
+def _answers_in(path: Path) -> list[ScriptedAnswer]:
+    """Return the answers in a file.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: naming the line that is no answer.
+    """
+    answers = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+            answers.append(ScriptedAnswer(text=value) if isinstance(value, str) else ScriptedAnswer(**value))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"line {number} of {path} is no answer: {error}") from None
+    if not answers:
+        raise ValueError(f"{path} holds no answer")
+    return answers
+
+
 def _main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m mlgym_core.testing.model_server",
@@ -386,19 +407,25 @@ def _main() -> None:
         epilog='A line of FILE is a JSON text ("Hello") or an object with fields of ScriptedAnswer, such as '
         '{"tools": [["bash", {"command": "ls"}]]} and {"status": 500}.',
     )
-    parser.add_argument("file", type=Path, metavar="FILE")
-    parser.add_argument("--port", type=int, default=8080)
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds until each answer")
+    parser.add_argument("file", type=Path, metavar="FILE", help="the answers, one a line")
+    parser.add_argument("--port", type=int, default=8080, help="0 for any that is free (default: %(default)s)")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds until each answer (default: %(default)s)")
     options = parser.parse_args()
-    values = [json.loads(line) for line in options.file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    answers = [ScriptedAnswer(text=value) if isinstance(value, str) else ScriptedAnswer(**value) for value in values]
+    try:
+        answers = _answers_in(options.file)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
     asked = [0]
 
     def answer(_: Body) -> ScriptedAnswer:
         asked[0] += 1
         return answers[(asked[0] - 1) % len(answers)]
 
-    with ScriptedModelServer(answer, latency=options.latency, port=options.port) as server:
+    try:
+        server = ScriptedModelServer(answer, latency=options.latency, port=options.port)
+    except (OSError, OverflowError) as error:
+        parser.error(f"port {options.port} cannot be served: {error}")
+    with server:
         print(f"Serving at {server.url}; end it with Ctrl-C.", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()

@@ -145,6 +145,7 @@ def test_info_shows_everything_about_a_task(chess: FakeSite) -> None:
     [
         (["boards/ches"], 2, "Did you mean 'boards/chess'"),
         (["boards/chess", "--variant", "bullet"], 2, "It has: full, blitz"),
+        (["bash", "--variant", "blitz"], 2, "--variant is for tasks"),
         (["boards/go"], 1, "fake-chess 1.2"),
     ],
 )

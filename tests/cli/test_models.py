@@ -62,6 +62,12 @@ def test_a_synchronous_agent_with_a_model(mlgym: CommandLine) -> None:
     assert lines(done.stdout)[0]["cost_usd"] is None
 
 
+def test_info_of_a_model_leads_to_its_provider(mlgym: CommandLine) -> None:
+    done = mlgym("info", "parrot/x")
+    assert done.returncode == 2
+    assert "`mlgym info parrot` shows" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

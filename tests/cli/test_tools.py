@@ -130,6 +130,7 @@ def test_options_are_given_recorded_and_kept_by_resume(mlgym: CommandLine) -> No
         (["--tools", "untyped"], "'untyped' cannot be offered"),
         (["--tools", "bash,outside"], "needs the grant 'outdoors': add --grant outdoors"),
         (["--grant", "outdors"], "Did you mean 'outdoors'"),
+        (["--tools", " , "], "--tools names no tool"),
     ],
 )
 def test_bad_usage_is_named_before_anything_is_played(mlgym: CommandLine, arguments: list[str], says: str) -> None:

@@ -102,7 +102,7 @@ def test_what_is_no_command(text: str, says: str) -> None:
 
 
 def test_without_a_shell() -> None:
-    with pytest.raises(CommandProblem, match="Did you mean open"):
+    with pytest.raises(CommandProblem, match="Did you mean 'open'"):
         parse_command("opne a.py", TOOLS[1:])
 
 

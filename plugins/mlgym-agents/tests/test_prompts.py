@@ -71,9 +71,9 @@ async def test_reminders_of_the_users(playing: Player, folder: Path) -> None:
     [
         (None, "", "is empty"),
         ("{system}.md.jinja", "{{% if %}}", "Line 1"),
-        ("{system}.md.jinja", "{{{{ tsak.id }}}}", "uses tsak. Did you mean task"),
+        ("{system}.md.jinja", "{{{{ tsak.id }}}}", "uses tsak. Did you mean 'task'"),
         ("{system}.md.jinja", "{{{{ secret }}}}", "uses secret. There are only: .*task"),
-        ("{system}.jinja", "x", "replaces no prompt. Did you mean {system}.md.jinja"),
+        ("{system}.jinja", "x", "replaces no prompt. Did you mean '{system}.md.jinja'"),
         ("notes.txt", "x", "replaces no prompt"),
     ],
 )

@@ -211,7 +211,11 @@ async def test_a_budget_ends_the_episode(play: Player, tmp_path: Path, limit: st
 
 
 @pytest.mark.parametrize(
-    "option", ["temperature=hot", "reminders=-1", "observation_tokens=1", "context_tokens=0", "max_tokens=0"]
+    "option",
+    [
+        *("temperature=hot", "temperature=-1", "temperature=nan", "top_p=0", "top_p=7", "reminders=-1"),
+        *("observation_tokens=1", "context_tokens=0", "max_tokens=0"),
+    ],
 )
 async def test_options_that_do_not_fit(play: Player, option: str) -> None:
     name, _, value = option.partition("=")

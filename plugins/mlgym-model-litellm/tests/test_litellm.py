@@ -493,7 +493,7 @@ async def test_a_server_that_repeats_the_key(make: Make, monkeypatch: pytest.Mon
         ("openai/gpt-4o", {}, "OPENAI_API_KEY"),
         ("gemini/gemini-x", {}, "GEMINI_API_KEY"),
         ("litellm/groq/llama", {}, "GROQ_API_KEY"),
-        ("litellm/anthropc/claude-x", {}, "Did you mean anthropic"),
+        ("litellm/anthropc/claude-x", {}, "Did you mean 'anthropic'"),
         ("openai/x", {"api_key_variable": "MY_MISSING_KEY"}, "MY_MISSING_KEY"),
         ("openai/x", {"base_url": "localhost:8000"}, "no address"),
         ("openai/x", {"base_url": "http://me:word@localhost/v1"}, "api_key_variable"),
@@ -596,3 +596,14 @@ async def test_an_attempt_and_its_outcome_can_go_to_other_processes(stream: bool
     assert isinstance(failed, Failure)
     assert (failed.retry, failed.after) == (True, 2.0)
     assert "Rate limit" in str(failed.error)
+
+
+async def test_a_server_that_is_not_there() -> None:
+    with ScriptedModelServer() as server:
+        url = server.url
+    model = LiteLLMModel("openai", "absent", base_url=url, retries=0)
+    with pytest.raises(ModelError, match=r"openai/absent failed: Cannot connect to host 127\.0\.0\.1:\d+ \[") as raised:
+        await model.complete(HELLO)
+    assert "Exception" not in str(raised.value)
+    assert "object at" not in str(raised.value)
+    await model.close()

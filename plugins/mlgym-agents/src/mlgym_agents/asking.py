@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 from mlgym_agents.conversation import Conversation, without_middle
-from mlgym_core import ContextTooLong, EpisodeModel, Message, ModelReply, Observation, Sampling, ToolSchema, UsageError
+from mlgym_core import (
+    AsyncEnv,
+    ContextTooLong,
+    EpisodeModel,
+    Message,
+    ModelReply,
+    Observation,
+    Sampling,
+    ToolSchema,
+    UsageError,
+)
 
 Temperature = float | Literal["default"]
 """`default` leaves it to the provider."""
@@ -53,6 +64,10 @@ class Asker:
         for name, value in (("max_tokens", max_tokens), ("context_tokens", context_tokens)):
             if value is not None and value < 1:
                 raise UsageError(f"{name} is {value}: it must be positive.")
+        if temperature != "default" and not 0 <= temperature < math.inf:
+            raise UsageError(f"temperature is {temperature}: write 0 or more, or `default`.")
+        if top_p is not None and not 0 < top_p <= 1:
+            raise UsageError(f"top_p is {top_p}: it is a share, above 0 and at most 1.")
         if max_tokens is not None and context_tokens is not None and max_tokens >= context_tokens:
             raise UsageError(f"max_tokens is {max_tokens}: context_tokens is only {context_tokens}.")
         self._sampling = Sampling(
@@ -130,6 +145,17 @@ class Asker:
             return None
         answer = min(self._sampling.max_tokens or min(_LONG_ANSWER, window // 4), window // 2)
         return window - answer
+
+
+def model_of(env: AsyncEnv) -> EpisodeModel:
+    """Return the language model of an episode.
+
+    Raises:
+        UsageError: if it has none.
+    """
+    if env.model is None:
+        raise UsageError("This agent needs a language model, and the environment has none.")
+    return env.model
 
 
 def shown_output(observation: Observation, longest: int, model: EpisodeModel) -> str:

@@ -8,8 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mlgym_agents.near_misses import did_you_mean
-from mlgym_core import ToolSchema
+from mlgym_core import ToolSchema, did_you_mean
 
 SHELL = "bash"
 """The tool that gets whatever is not the name of another one."""
@@ -38,7 +37,7 @@ def parse_command(text: str, tools: Sequence[ToolSchema]) -> dict[str, Any]:
         return {"tool": word, "arguments": _arguments(by_name[word], text.lstrip()[len(word) :])}
     if SHELL not in by_name:
         meant = did_you_mean([word], by_name)
-        raise CommandProblem(f"There is no tool {word[:100]!r}, and no shell. {meant}There are: {', '.join(by_name)}.")
+        raise CommandProblem(f"There is no tool {word[:100]!r}, and no shell.{meant} There are: {', '.join(by_name)}.")
     return {"tool": SHELL, "arguments": {"command": text}}
 
 

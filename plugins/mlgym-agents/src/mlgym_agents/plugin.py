@@ -35,6 +35,7 @@ def mlgym_agents() -> Iterator[AgentSpec]:
         "mlgym_agents.tree.agent:TreeSearchAgent",
         "Lets a model write whole solutions, and improves the best",
         needs_model=True,
+        needs_tools=("bash", "write_file", "validate", "submit"),
         tools=("bash", "write_file", "validate", "submit"),
         limits={"max_steps": 100},
     )

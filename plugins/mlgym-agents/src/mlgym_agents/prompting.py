@@ -10,8 +10,7 @@ import jinja2
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from mlgym_agents.near_misses import did_you_mean
-from mlgym_core import UsageError
+from mlgym_core import UsageError, did_you_mean
 
 ENDING = ".md.jinja"
 # Prompts are handed around like texts; none should be able to run code.
@@ -44,10 +43,9 @@ class Prompts:
         for path in _files(Path(folder).expanduser()):
             name = path.name.removesuffix(ENDING)
             if path.name == name or name not in packaged:
-                raise UsageError(
-                    f"{path} replaces no prompt. {did_you_mean([path.name], [f'{one}{ENDING}' for one in packaged])}"
-                    f"There are: {', '.join(f'{one}{ENDING}' for one in packaged)}."
-                )
+                names = [f"{one}{ENDING}" for one in packaged]
+                meant = did_you_mean([path.name], names)
+                raise UsageError(f"{path} replaces no prompt.{meant} There are: {', '.join(names)}.")
             if name in variables:
                 self._templates[name] = _of_file(path, variables[name])
 
@@ -85,8 +83,9 @@ def _of_file(path: Path, variables: Collection[str]) -> jinja2.Template:
     except jinja2.TemplateSyntaxError as error:
         raise UsageError(f"Line {error.lineno} of the prompt {path} is no Jinja template: {error.message}.") from None
     if unknown:
+        meant = did_you_mean(sorted(unknown), variables)
         raise UsageError(
-            f"The prompt {path} uses {', '.join(sorted(unknown))}. {did_you_mean(sorted(unknown), variables)}"
+            f"The prompt {path} uses {', '.join(sorted(unknown))}.{meant} "
             f"There are only: {', '.join(sorted(variables)) or 'none'}."
         )
     return template

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlgym_agents.asking import Asker, Temperature, is_score, shown_output
+from mlgym_agents.asking import Asker, Temperature, is_score, model_of, shown_output
 from mlgym_agents.conversation import Conversation
 from mlgym_agents.prompting import Prompts
 from mlgym_agents.remaining import remaining, remaining_line
-from mlgym_core import Agent, AsyncEnv, EpisodeModel, Message, ModelReply, ModelToolCall, ToolSchema, UsageError
+from mlgym_core import Agent, AsyncEnv, EpisodeModel, Message, ModelReply, ModelToolCall, ToolSchema
 
 _KNOWN = ("left", "limits", "task", "tools")
 PROMPTS = {"react_system": _KNOWN, "react_task": _KNOWN, "react_reminder": ("cut_off", "tools")}
@@ -72,9 +72,7 @@ class ReactAgent(Agent):
             ModelError: if the provider fails, or says that even the shortened conversation is too long.
             UsageError: if the environment has no model, or a prompt of the user's cannot be rendered.
         """
-        model = env.model
-        if model is None:
-            raise UsageError("The agent 'react' needs a language model.")
+        model = model_of(env)
         tools = env.tools
         names = _names(tools)
         conversation = Conversation(self.opening(env))

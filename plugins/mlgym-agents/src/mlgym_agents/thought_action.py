@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlgym_agents.answers import fenced_blocks
-from mlgym_agents.asking import Asker, Temperature, is_score, shown_output
+from mlgym_agents.asking import Asker, Temperature, is_score, model_of, shown_output
 from mlgym_agents.commands import SHELL, CommandProblem, parse_command, usage
 from mlgym_agents.conversation import Conversation
 from mlgym_agents.prompting import Prompts
@@ -94,9 +94,7 @@ class ThoughtActionAgent(Agent):
             ModelError: if the provider fails, or says that even the shortened conversation is too long.
             UsageError: if the environment has no model, or a prompt of the user's cannot be rendered.
         """
-        model = env.model
-        if model is None:
-            raise UsageError("The agent 'thought-action' needs a language model.")
+        model = model_of(env)
         tools = env.tools
         conversation = Conversation(self.opening(env))
         malformed = 0

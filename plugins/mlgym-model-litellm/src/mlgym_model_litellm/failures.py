@@ -6,6 +6,7 @@ import email.utils
 import json
 import math
 import random
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ _LONGEST_WAIT = 900.0
 """Seconds. Who asks for a longer wait is not waited for."""
 _PASSING = frozenset({408, 409, 425, 429})
 _REFUSED = frozenset({400, 413, 422})
+_WRAPPINGS = re.compile(r"\A(?:(?:litellm\.)?[A-Za-z]+(?:Error|Exception)(?:: | - ))+")
+_OBJECT = re.compile(r" ssl:(?:<[^>]*>|default)")
+"""What aiohttp says of a connection besides its address."""
 _NO_MONEY = ("insufficient_quota", "exceeded your current quota", "billing")
 
 
@@ -150,7 +154,5 @@ def _said(error: Exception) -> str:
             pass
     if "Traceback" in text:
         text = "its answer cannot be read."
-    for prefix in ("litellm.", "APIConnectionError: ", "InternalServerError: ", "APIError: ", "OpenAIException - "):
-        text = text.removeprefix(prefix)
-        text = text.removeprefix(f"litellm.{prefix}")
+    text = _OBJECT.sub("", _WRAPPINGS.sub("", text))
     return " ".join(text.split())

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import logging
 import math
 import os
 import re
@@ -16,8 +17,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mlgym_core import Message, Model, ModelCall, ModelReply, Sampling, ToolSchema, UsageError
-from mlgym_core.ids import near_misses
+from mlgym_core import Message, Model, ModelCall, ModelReply, Sampling, ToolSchema, UsageError, did_you_mean
 from mlgym_model_litellm.cache import ReplyCache
 from mlgym_model_litellm.call_processes import usual_number
 from mlgym_model_litellm.call_thread import CallThread
@@ -28,6 +28,7 @@ from mlgym_model_litellm.library import load
 from mlgym_model_litellm.prices import Price, is_possible, price_in_file, price_in_table
 from mlgym_model_litellm.secrets import redacted, redacted_reply, redacted_so_far, secret_values
 
+_log = logging.getLogger("mlgym")
 _NO_KEY = "none"
 """What servers get that want no key: clients insist on one."""
 _SECONDS_BETWEEN_PARTS = 0.1
@@ -179,9 +180,8 @@ class LiteLLMModel(Model):
             provider = None
         known = {str(getattr(one, "value", one)) for one in library.provider_list}
         if provider not in known:
-            close = near_misses(self._called.partition("/")[0], known)
-            hint = f" Did you mean {' or '.join(close)}?" if close else ""
-            raise UsageError(f"LiteLLM knows no provider of {self._called!r}: write PROVIDER/NAME.{hint}")
+            meant = did_you_mean([self._called.partition("/")[0]], known)
+            raise UsageError(f"LiteLLM knows no provider of {self._called!r}: write PROVIDER/NAME.{meant}")
         if self._base_url is not None:
             return
         missing: list[str] = library.validate_environment(model=self._called)["missing_keys"]
@@ -263,6 +263,7 @@ class LiteLLMModel(Model):
                 times = f" It was tried {tried} times." if tried > 1 else ""
                 raise type(outcome.error)(message + self._near_misses(outcome.error) + times)
             pause = pause_before(tried, outcome.after, self._retry_pause)
+            _log.info("%s It is tried again in %.1f s.", message, pause)
             if call is None:
                 await asyncio.sleep(pause)
             else:
@@ -421,8 +422,7 @@ class LiteLLMModel(Model):
             return ""
         provider, _, name = self._called.partition("/")
         known = load().models_by_provider.get(provider, ())
-        close = near_misses(name, [one.removeprefix(f"{provider}/") for one in known])
-        return f" Did you mean {' or '.join(close)}?" if close else ""
+        return did_you_mean([name], [one.removeprefix(f"{provider}/") for one in known])
 
 
 def _whole(value: object) -> int | None:

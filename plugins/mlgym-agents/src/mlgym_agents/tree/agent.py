@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from mlgym_agents.asking import Asker, Temperature, shown_output
+from mlgym_agents.asking import Asker, Temperature, model_of, shown_output
 from mlgym_agents.conversation import without_middle
 from mlgym_agents.prompting import Prompts
 from mlgym_agents.remaining import remaining
@@ -34,8 +34,8 @@ PROMPTS = {
     "tree_reminder": ("problem",),
 }
 """The prompts of the agent, and what each is rendered with."""
-TOOLS = ("bash", "write_file", "validate", "submit")
-"""What the agent itself calls."""
+_STEPS_BESIDE_FILES = 3
+"""The command, the validation, and the submission at the end."""
 _SUMMARIES = 20
 """How many of the last nodes the model is told of, besides the best."""
 _LONGEST_PLAN = 400
@@ -105,10 +105,10 @@ class TreeSearchAgent(Agent):
         """Return the messages that ask for the first solution. It looks around in the workspace for them.
 
         Raises:
-            UsageError: if a prompt of the user's cannot be rendered, or a tool is missing.
+            UsageError: if a prompt of the user's cannot be rendered.
         """
         tree = await self._begin(env)
-        model = _model_of(env)
+        model = model_of(env)
         if (choice := self._choice(self._policy_of(env), tree)) is None:
             return ()
         longest = self._asker.longest_observation(model)
@@ -123,9 +123,9 @@ class TreeSearchAgent(Agent):
         Raises:
             BudgetExhausted: if a limit is reached.
             ModelError: if the provider fails, or says that even the shortest question is too long.
-            UsageError: if the environment has no model, or lacks a tool, or a prompt of the user's cannot be rendered.
+            UsageError: if the environment has no model, or a prompt of the user's cannot be rendered.
         """
-        model = _model_of(env)
+        model = model_of(env)
         tree = await self._begin(env)
         if env.is_over:
             return
@@ -136,8 +136,7 @@ class TreeSearchAgent(Agent):
             if choice is None:
                 break
             solution = await self._ask(env, model, tree, choice)
-            # The files, the command, the validation, and the submission at the end.
-            if solution is None or env.observation.steps_left < len(solution.files) + 3:
+            if solution is None or env.observation.steps_left < len(solution.files) + _STEPS_BESIDE_FILES:
                 break
             node = await self._try(env, model, tree, choice, solution)
             if env.is_over:
@@ -170,9 +169,6 @@ class TreeSearchAgent(Agent):
 
     async def _begin(self, env: AsyncEnv) -> Tree:
         """Look at the workspace, and return the tree that has only the start."""
-        missing = set(TOOLS) - {str(tool["name"]) for tool in env.tools}
-        if missing:
-            raise UsageError(f"The agent 'tree-search' needs the tools {', '.join(TOOLS)}: name them all with --tools.")
         observation, *_ = await env.step(in_own_process(look_command(env.task)))
         self._workspace = observation.text
         start = Node(number=0, kind="start", snapshot=await env.snapshot())
@@ -181,7 +177,7 @@ class TreeSearchAgent(Agent):
     def _may_go_on(self, env: AsyncEnv, tree: Tree) -> bool:
         """Whether another node can be made, validated, and the best one still be submitted."""
         enough = self._nodes is None or len(tree.nodes) < self._nodes
-        return enough and env.validations_left != 0 and env.observation.steps_left > len(TOOLS)
+        return enough and env.validations_left != 0 and env.observation.steps_left > 1 + _STEPS_BESIDE_FILES
 
     async def _ask(self, env: AsyncEnv, model: EpisodeModel, tree: Tree, choice: Choice) -> Solution | None:
         """Return a solution of the model's, or None if it writes none, however often it is asked."""
@@ -285,12 +281,6 @@ class TreeSearchAgent(Agent):
             {"role": "system", "content": self._prompts.render("tree_system", **known)},
             {"role": "user", "content": question},
         ]
-
-
-def _model_of(env: AsyncEnv) -> EpisodeModel:
-    if env.model is None:
-        raise UsageError("The agent 'tree-search' needs a language model.")
-    return env.model
 
 
 def _summary(node: Node) -> dict[str, object]:

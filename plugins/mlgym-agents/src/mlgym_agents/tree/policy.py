@@ -7,9 +7,8 @@ import importlib
 from dataclasses import dataclass
 from typing import Literal
 
-from mlgym_agents.near_misses import did_you_mean
 from mlgym_agents.tree.nodes import Node, Tree
-from mlgym_core import UsageError
+from mlgym_core import UsageError, did_you_mean
 
 KINDS = ("draft", "debug", "improve")
 
@@ -84,7 +83,7 @@ def policy_class(target: str) -> type[Policy]:
     ]
     if found is None:
         meant = did_you_mean([class_name], policies)
-        raise UsageError(f"The policy {target!r} does not exist. {meant}{module_name} has: {', '.join(policies)}.")
+        raise UsageError(f"The policy {target!r} does not exist.{meant} {module_name} has: {', '.join(policies)}.")
     if not (isinstance(found, type) and issubclass(found, Policy) and found is not Policy):
         raise UsageError(f"The policy {target!r} does not derive from mlgym_agents.tree.policy.Policy.")
     return found
