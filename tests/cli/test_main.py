@@ -59,7 +59,7 @@ def test_version(site: FakeSite) -> None:
         (["taks"], "Did you mean 'tasks'"),
         (["quantum"], "There is no command 'quantum'"),
         (["tasks", "--jsn"], "--json"),
-        (["info"], "TASK"),
+        (["info"], "NAME"),
         (["--no-such-option", "tasks"], "--no-such-option"),
     ],
 )
