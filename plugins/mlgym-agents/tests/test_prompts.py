@@ -8,6 +8,7 @@ import pytest
 from agents_support import Player
 
 from mlgym_agents import prompting, react, thought_action
+from mlgym_agents.exec import agent as exec_agent
 from mlgym_agents.tree import agent as tree_agent
 from mlgym_core import UsageError
 
@@ -101,6 +102,6 @@ async def test_a_prompt_cannot_run_code(playing: Player, folder: Path) -> None:
 
 
 def test_every_prompt_belongs_to_an_agent() -> None:
-    declared = {*react.PROMPTS, *thought_action.PROMPTS, *tree_agent.PROMPTS}
+    declared = {*react.PROMPTS, *thought_action.PROMPTS, *tree_agent.PROMPTS, *exec_agent.PROMPTS}
     files = {path.name for path in (Path(prompting.__file__).parent / "prompts").iterdir()}
     assert files == {f"{name}{prompting.ENDING}" for name in declared}
