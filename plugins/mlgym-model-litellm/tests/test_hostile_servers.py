@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import inspect
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -262,7 +263,7 @@ async def test_arguments_that_are_no_numbers(make: Make) -> None:
 # ------------------------------------------------------------------------------------ costs and figures
 
 
-@pytest.mark.parametrize("cost", [1000.0, 1e300, "1e3", -5, True, None, [1]])
+@pytest.mark.parametrize("cost", [1000.0, 1e300, 10**400, "1e3", -5, True, None, [1]])
 @pytest.mark.parametrize("is_streamed", [False, True])
 async def test_costs_that_cannot_be_true(make: Make, tmp_path: Path, cost: Any, is_streamed: bool) -> None:
     usage = {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120, "cost": cost}
@@ -272,6 +273,31 @@ async def test_costs_that_cannot_be_true(make: Make, tmp_path: Path, cost: Any, 
     prices.write_text('["openai/scripted"]\nprompt = 10\ncompletion = 100\n')
     known, _ = make(ScriptedAnswer(text="x", usage=usage), prices=prices, stream=is_streamed)
     assert (await known.complete(HELLO)).cost_usd == pytest.approx((100 * 10 + 20 * 100) / 1e6)
+
+
+@pytest.mark.parametrize("figures", [{"reasoning_tokens": 10**9}, {"audio_tokens": 10**9}])
+@pytest.mark.parametrize("is_streamed", [False, True])
+async def test_details_that_cannot_be_true_cost_nothing(make: Make, figures: Any, is_streamed: bool) -> None:
+    usage = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12, "completion_tokens_details": figures}
+    model, _ = make(ScriptedAnswer(text="x", usage=usage), name="gpt-4o", stream=is_streamed)
+    reply = await model.complete(HELLO)
+    assert (reply.prompt_tokens, reply.completion_tokens) == (10, 2)
+    assert reply.cost_usd == model.price_usd(10, 2)
+
+
+async def test_thoughts_that_go_back_to_the_server_count(make: Make) -> None:
+    model, _ = make(ScriptedAnswer(text="x", fields={"reasoning_content": "word " * 10_000}))
+    message = (await model.complete(HELLO)).as_message()
+    assert 9_900 < model.count_tokens([message]) < 10_200
+
+
+async def test_texts_that_were_counted_are_not_kept(make: Make) -> None:
+    model, _ = make()
+    # Megabytes without a space, which tokenizers take long for as a whole.
+    text = "a" * (2 << 20)
+    holders = sys.getrefcount(text)
+    assert model.count_tokens([{"role": "user", "content": text}]) > 100_000
+    assert sys.getrefcount(text) == holders
 
 
 @pytest.mark.parametrize("figure", [10.5, "ten", "10", None, [], {}, True, -3, 0])

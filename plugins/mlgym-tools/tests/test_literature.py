@@ -212,6 +212,27 @@ def test_the_key_is_for_one_host_only(server: LiteratureServer) -> None:
 
 
 @pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(status=302, headers={"Location": f"http://api.semanticscholar.org/{CANARY}"}),
+        Answer(status=302, headers={"Location": f"https://api.semanticscholar.org/{CANARY}"}),
+        Answer(status=302, headers={"Location": f"https://{CANARY}.example.org/"}),
+        Answer(body=json.dumps({"total": 1, "data": [{"title": f"{'x' * 290}{CANARY}"}]}).encode()),
+        Answer(body=json.dumps({"total": 1, "data": [{"title": CANARY}]}).replace("c", "\\u0063").encode()),
+    ],
+)
+def test_a_server_that_repeats_the_key(
+    env: Env, server: LiteratureServer, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    monkeypatch.setenv("SEMANTIC_SCHOLAR_API_KEY", CANARY)
+    server.answers[SCHOLAR] = [answer]
+    text = call(env, "literature_search", query="x", source="semantic_scholar").text
+    assert server.requests[0][2]["x-api-key"] == CANARY
+    # Nor the beginning of it, where a text is cut.
+    assert CANARY[:8] not in text
+
+
+@pytest.mark.parametrize(
     ("answer", "says"),
     [
         (Answer(b"<html><p>Sign in"), "cannot be read"),
@@ -413,6 +434,23 @@ def test_hostile_pdfs(env: Env, server: LiteratureServer, content: bytes, says: 
     observation = call(env, "read_pdf", source="2401.01234")
     assert "broke" not in observation.text
     assert says in observation.text
+
+
+def test_letters_that_are_half_a_pair() -> None:
+    table = b"begincmap 1 beginbfchar <41> <D835> endbfchar endcmap"
+    text = b"BT /F1 12 Tf 72 720 Td (A hello) Tj ET"
+    content = assembled(
+        [
+            b"<< /Type /Catalog /Pages 2 0 R >>",
+            b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+            b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
+            b"/Resources << /Font << /F1 5 0 R >> >> >>",
+            b"<< /Length %d >>\nstream\n%s\nendstream" % (len(text), text),
+            b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /ToUnicode 6 0 R >>",
+            b"<< /Length %d >>\nstream\n%s\nendstream" % (len(table), table),
+        ]
+    )
+    assert asyncio.run(pdf_text(content, 1, 1, 1000)).pages == [(1, "\ufffd hello")]
 
 
 def test_a_bomb_goes_off_in_another_process() -> None:

@@ -390,13 +390,13 @@ class LiteLLMModel(Model):
         reply = answered.reply
         if reply.estimated:
             return None
-        stated = answered.stated_cost
-        if stated is not None and is_possible(stated, self._price, reply.prompt_tokens, reply.completion_tokens):
-            return stated
+        by_table = answered.table_cost if self._own_price is None and self._price is not None else None
+        # The table, too, is used with the provider's figures, of which only the main ones were looked at.
+        for cost in (answered.stated_cost, by_table):
+            if cost is not None and is_possible(cost, self._price, reply.prompt_tokens, reply.completion_tokens):
+                return cost
         if self._price is None:
             return None
-        if self._own_price is None and answered.table_cost is not None:
-            return answered.table_cost
         return self._price.cost(reply.prompt_tokens, reply.completion_tokens, reply.cached_tokens)
 
     def context_tokens(self) -> int | None:

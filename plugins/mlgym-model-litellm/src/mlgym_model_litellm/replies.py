@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -74,7 +75,7 @@ def stated_cost(response: Any) -> float | None:
     cost = getattr(getattr(response, "usage", None), "cost", None)
     if isinstance(cost, bool) or not isinstance(cost, int | float):
         return None
-    return float(cost) if 0 < cost < math.inf else None
+    return float(cost) if 0 < cost <= sys.float_info.max else None
 
 
 def table_cost(response: Any) -> float | None:

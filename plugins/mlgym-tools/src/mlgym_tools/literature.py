@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from mlgym_tools.documents import escaped
 from mlgym_tools.papers import (
     ARXIV,
     SEMANTIC_SCHOLAR,
+    Paper,
     arxiv_id,
     arxiv_papers,
     arxiv_search,
@@ -66,18 +68,25 @@ class LiteratureSearch(Tool):
         except UnicodeEncodeError:
             raise ToolError("The query holds a character that UTF-8 does not have.") from None
         key = _semantic_scholar_key()
-        if source == "arxiv":
-            papers = arxiv_papers(await self._answer(arxiv_search(query, self._results), b"<feed", {}))
-        else:
-            headers = {"x-api-key": key} if key else {}
-            url = semantic_scholar_search(query, self._results)
-            papers = semantic_scholar_papers(await self._answer(url, b'"total"', headers))
+        try:
+            papers = await self._found(query, source, key)
+        except ToolError as problem:
+            # Servers may put what they were sent into the addresses that they redirect to.
+            raise ToolError(_without(key, str(problem))) from None
         if not papers:
             return ToolResult(text="No paper was found. Try fewer or other words.")
         shown = papers[: self._results]
         text = "\n\n".join(paper.text(number) for number, paper in enumerate(shown, 1))
         text = f"[{len(shown)} papers, best first. {_DATA}]\n{text[:_LONGEST_TEXT]}\n"
-        return ToolResult(text=text.replace(key, "[key]") if key else text, truncated=len(text) > _LONGEST_TEXT)
+        return ToolResult(text=text, truncated=len(text) > _LONGEST_TEXT)
+
+    async def _found(self, query: str, source: str, key: str) -> Sequence[Paper]:
+        if source == "arxiv":
+            return arxiv_papers(await self._answer(arxiv_search(query, self._results), b"<feed", {}))
+        headers = {"x-api-key": key} if key else {}
+        answer = await self._answer(semantic_scholar_search(query, self._results), b'"total"', headers)
+        # Before anything is cut, so that no part of a key remains.
+        return semantic_scholar_papers(answer, lambda text: _without(key, text))
 
     async def _answer(self, url: str, sign: bytes, headers: dict[str, str]) -> bytes:
         return await self._web.get(
@@ -91,6 +100,10 @@ def _semantic_scholar_key() -> str:
         # Without repeating it, as whatever found it later to be no header would.
         raise ToolError(f"{SEMANTIC_SCHOLAR_KEY} holds characters that no key has.")
     return key
+
+
+def _without(key: str, text: str) -> str:
+    return text.replace(key, "[key]") if key else text
 
 
 class ReadPdf(Tool):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 from xml.etree.ElementTree import Element, ParseError
@@ -160,8 +160,12 @@ class _Search(_Lenient):
     data: list[_Found] = Field(default_factory=list)
 
 
-def semantic_scholar_papers(answer: bytes) -> list[Paper]:
+def semantic_scholar_papers(answer: bytes, cleaned: Callable[[str], str] = str) -> list[Paper]:
     """Return the papers in an answer of Semantic Scholar.
+
+    Args:
+        answer: The answer.
+        cleaned: Takes out of a text what must not be in it.
 
     Raises:
         ToolError: if it is none.
@@ -176,12 +180,12 @@ def semantic_scholar_papers(answer: bytes) -> list[Paper]:
         pdf = one.openAccessPdf.url if one.openAccessPdf is not None else None
         papers.append(
             Paper(
-                title=one.title or "",
-                authors=[author.name or "" for author in one.authors or ()],
+                title=cleaned(one.title or ""),
+                authors=[cleaned(author.name or "") for author in one.authors or ()],
                 published=str(one.year or ""),
-                abstract=one.abstract or "",
-                origin=f"arXiv:{number}" if number else one.url or one.paperId or "",
-                pdf=f"https://arxiv.org/pdf/{number}" if arxiv_id(number) else pdf or "",
+                abstract=cleaned(one.abstract or ""),
+                origin=cleaned(f"arXiv:{number}" if number else one.url or one.paperId or ""),
+                pdf=cleaned(f"https://arxiv.org/pdf/{number}" if arxiv_id(number) else pdf or ""),
                 citations=one.citationCount,
             )
         )

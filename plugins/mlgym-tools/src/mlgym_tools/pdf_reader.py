@@ -35,7 +35,8 @@ def main(first: int, last: int, characters: int) -> dict[str, Any]:
     pages: list[tuple[int, str]] = []
     room = characters
     for number in range(first, min(last, count) + 1):
-        text = reader.pages[number - 1].extract_text()
+        # Fonts may say that their letters are halves of surrogate pairs, which are no characters.
+        text = reader.pages[number - 1].extract_text().encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         pages.append((number, text[:room]))
         room -= len(text)
         if room <= 0:
