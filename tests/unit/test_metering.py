@@ -113,7 +113,7 @@ def test_without_a_model() -> None:
         ({"model": "parrot"}, "PROVIDER/NAME"),
         ({"model": "parot/x"}, "Did you mean 'parrot'"),
         ({"model": "parrot/x", "model_options": {"colour": 1}}, "colour"),
-        ({"model": "parrot/x", "model_options": {"secnds": 1}}, "did you mean 'seconds'"),
+        ({"model": "parrot/x", "model_options": {"secnds": 1}}, "Did you mean 'seconds'"),
         ({"model": "parrot/x", "model_options": {"seconds": "long"}}, "seconds"),
         ({"model": "parrot/x", "model_options": {"need_key": True}}, "Set PARROT_KEY"),
         ({"model_options": {"price": 1}}, "model_options"),
