@@ -501,9 +501,11 @@ class AsyncEnv(ToolContext):
 
     async def close(self) -> None:
         """End what is going on and remove its traces from the machine. An unfinished episode counts as interrupted."""
-        await self._abandon()
-        if self._owns_model and self._model is not None:
-            await self._model.close()
+        try:
+            await self._abandon()
+        finally:
+            if self._owns_model and self._model is not None:
+                await self._model.close()
 
     async def finish(self, exit_reason: ExitReason = "agent_exit", *, limit: str | None = None) -> EpisodeResult:
         """End the episode without a submission of the agent's: grade what is in the workspace.
@@ -779,13 +781,16 @@ class AsyncEnv(ToolContext):
                 "integrity": Integrity(flags=(*self._standing_flags(), *(score.flags if score is not None else ()))),
             }
         )
-        episode.journal.end(status=status, exit_reason=exit_reason, return_=return_)
-        episode.journal.close()
         try:
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(episode.workplace.close())
+            episode.journal.end(status=status, exit_reason=exit_reason, return_=return_)
         finally:
-            self._write_result(episode.folder)
+            # Also where a full disk takes no record any more.
+            episode.journal.close()
+            try:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.shield(episode.workplace.close())
+            finally:
+                self._write_result(episode.folder)
 
     def _base_result(self, episode_id: str, folder: Path | None) -> EpisodeResult:
         """Return a result that holds what is known before an episode begins, as one that failed."""

@@ -169,8 +169,10 @@ class Env:
         """End what is going on and remove its traces from the machine. Safe to call twice."""
         if not self._closed:
             self._closed = True
-            self._run(self._core.close())
-            self._close_runner()
+            try:
+                self._run(self._core.close())
+            finally:
+                self._close_runner()
 
 
 def make(task: str, **options: Unpack[EnvOptions]) -> Env:

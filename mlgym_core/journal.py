@@ -55,6 +55,7 @@ class Journal:
         self._observers = list(observers)
         self._started = time.monotonic()
         self._sequence = 0
+        self._was_cut = False
         self._descriptor = -1
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -278,10 +279,20 @@ class Journal:
         elapsed = round(time.monotonic() - self._started, 6)
         if self._descriptor >= 0:
             event = {"seq": self._sequence, "t": elapsed, "type": kind, **fields}
-            os.write(self._descriptor, (json.dumps(event, default=_plain) + "\n").encode())
+            self._write((json.dumps(event, default=_plain) + "\n").encode())
         if self._observers:
             self._tell(EpisodeEvent(self._episode_id, self._sequence, elapsed, kind, fields))
         self._sequence += 1
+
+    def _write(self, line: bytes) -> None:
+        """Write a line, or fail: of one that does not fit on the disk, the system may take a part without a word."""
+        if self._was_cut:
+            line = b"\n" + line
+        while line:
+            # What follows must not be lost together with this one.
+            self._was_cut = True
+            line = line[os.write(self._descriptor, line) :]
+        self._was_cut = False
 
     def _tell(self, event: EpisodeEvent) -> None:
         for observer in list(self._observers):

@@ -233,6 +233,8 @@ def test_a_release_that_fails_leaves_the_tree_as_it_was(workspace: Path) -> None
 def test_a_release_that_is_interrupted_leaves_the_tree_as_it_was(workspace: Path) -> None:
     command = [sys.executable, "-m", "releasing", "--root", str(workspace), "release", NEXT]
     environment = release_environment(workspace)
+    # A shell's background jobs ignore interrupts, and so does what they start unless it is told otherwise.
+    command = ["env", "--default-signal=INT", *command]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as releasing:
         while f"[{NEXT}]" not in (workspace / "CHANGELOG.md").read_text() and releasing.poll() is None:
             time.sleep(0.01)

@@ -395,7 +395,7 @@ async def test_validations_at_the_same_time(play: Player) -> None:
     command = "for i in 1 2 3 4 5; do mlgym-validate & done; wait; echo 0.5 > answer.txt; (mlgym-validate &); true"
     result = await play([], command, max_validations=3)
     assert (result.status, result.exit_reason, result.final) == ("completed", "agent_exit", 0.5)
-    assert result.validations == 3
+    assert (result.validations, result.steps) == (3, 3)
     assert play.output.count("Validation score") == 3
     assert play.output.count("No validation is left") == 2
 
@@ -428,6 +428,13 @@ async def test_time_ends_the_episode(play: Player, limit: str) -> None:
     limits: dict[str, Any] = {limit: 4.0}
     result = await play([], "echo 0.5 > answer.txt; sleep 1000", **limits)
     assert (result.status, result.exit_reason, result.limit, result.final) == ("completed", "max_time", limit, 0.5)
+
+
+@pytest.mark.parametrize("limit", ["max_time", "max_working_time"])
+async def test_time_that_does_not_suffice_to_begin_is_no_failure(play: Player, limit: str) -> None:
+    limits: dict[str, Any] = {limit: 1e-6}
+    result = await play([], "sleep 1000", **limits)
+    assert (result.status, result.exit_reason, result.limit, result.final) == ("completed", "max_time", limit, 0.0)
 
 
 async def test_waiting_for_the_model_is_no_working_time(play: Player) -> None:

@@ -286,7 +286,7 @@ def test_what_a_budget_cannot_know_is_said(runs: Runs) -> None:
 def test_options_that_do_not_exist_are_told_from_those_that_do(runs: Runs) -> None:
     done = runs("run", "games/blotto", "--agent", "obedient", "--model", "openai/x", "-M", "retrys=3")
     assert done.returncode == 2
-    assert "did you mean 'retries'" in done.stderr
+    assert "Did you mean 'retries'" in done.stderr
 
 
 def test_answers_are_shown_on_a_terminal_while_they_are_said(runs: Runs) -> None:

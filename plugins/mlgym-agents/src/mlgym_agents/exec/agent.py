@@ -15,10 +15,11 @@ from mlgym_agents.exec.installation import PACKAGES, install
 from mlgym_agents.exec.server import Server
 from mlgym_agents.prompting import Prompts
 from mlgym_agents.remaining import remaining
-from mlgym_core import Agent, AsyncEnv, Message, Mount, Observation, UsageError, packages_for
+from mlgym_core import Agent, AsyncEnv, InfrastructureError, Message, Mount, Observation, UsageError, packages_for
 
 PROMPTS = {"exec_task": ("left", "limits", "task", "tools")}
 """The agent's prompts, and what each is rendered with."""
+_BETWEEN_LOOKS = 0.05
 _log = logging.getLogger("mlgym.agents.exec")
 
 
@@ -86,7 +87,13 @@ class ExecAgent(Agent):
         async with Server(listener.socket, endpoint.answer, endpoint.refuse):
             packages = await asyncio.to_thread(packages_for, self._requirements)
             url = f"http://{listener.host}:{listener.port}/{secret}"
-            await install(env, self._task_text(env), url, packages)
+            try:
+                await install(env, self._task_text(env), url, packages)
+            except InfrastructureError:
+                if 0.0 in (env.seconds_left, env.working_seconds_left):
+                    # Nothing is broken: the time did not even suffice for this.
+                    return
+                raise
             with _ended_with_working_time(env):
                 observation = await env.run_program(self._command, seconds=self._seconds(env))
         if endpoint.failure is not None:
@@ -117,10 +124,10 @@ def _ended_with_working_time(env: AsyncEnv) -> Iterator[None]:
 
     async def watch() -> None:
         while (left := env.working_seconds_left) is not None:
-            if left <= 0.0:
-                env.end_command()
+            # It may not have begun yet.
+            if left <= 0.0 and env.end_command():
                 return
-            await asyncio.sleep(left)
+            await asyncio.sleep(max(left, _BETWEEN_LOOKS))
 
     watching = asyncio.ensure_future(watch())
     try:

@@ -58,6 +58,7 @@ class Endpoint:
         self._model = env.model
         self._calling = asyncio.Semaphore(_CALLS_AT_A_TIME)
         self._probing = asyncio.Lock()
+        self._validating = asyncio.Lock()
         self._kept: dict[str, Mapping[str, Any]] = {}
         self._is_over = False
         self._refusals = 0
@@ -154,12 +155,16 @@ class Endpoint:
             # At once: what comes after a submission is no part of it.
             self._end_command()
             return _plain(200, result.text)
-        if self._env.validations_left != 0:
-            self._env.count_step()
-        try:
-            return _plain(200, (await self._env.validate()).text)
-        except ToolError as problem:
-            return _plain(409, str(problem))
+        # One after another, so that only those count as steps for which a validation is left.
+        async with self._validating:
+            if self._is_over:
+                return self._over()
+            if self._env.validations_left != 0:
+                self._env.count_step()
+            try:
+                return _plain(200, (await self._env.validate()).text)
+            except ToolError as problem:
+                return _plain(409, str(problem))
 
     async def _complete(self, request: ChatRequest) -> Answer:
         model = self._own_model()
