@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlgym_core import (
     Anchors,
@@ -18,8 +19,10 @@ from mlgym_core import (
     read_predictions,
     secret_order,
 )
-from mlgym_core.types import Split
 from mlgym_task_science.nuclei import NUCLEI, Nucleus, read_nuclei
+
+if TYPE_CHECKING:
+    from mlgym_core.types import Split
 
 TASK = "science/nuclear-masses"
 SUBMISSION = "submission.csv"

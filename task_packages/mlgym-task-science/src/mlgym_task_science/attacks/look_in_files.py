@@ -1,32 +1,35 @@
-"""Looks for a table of masses in all files that it can read, and takes the answers from it.
+"""Looks for a table of atomic masses in all files that it can read, and takes the answers from it.
 
-The masses of three nuclides stand in every such table, in atomic mass units or as binding energies for each nucleon in
-keV. Where there is none, it predicts the same for all.
+The masses of iron 56, lead 208 and uranium 238 stand in every such table, in atomic mass units. Where there is none, it
+predicts the same for each nucleon. A folder on the command line is searched instead of all.
 """
 
 import csv
 import os
 import re
+import sys
 from pathlib import Path
 
-TELLING = (rb"55\.9349", rb"238\.0507", rb"207\.97665")
-"""Beginnings of the masses of iron 56, uranium 238 and lead 208."""
+TELLING = (b"55.9349", b"207.9766", b"238.0507")
+"""Beginnings of the three masses."""
 LARGEST_FILE = 32 << 20
 UNIT, HYDROGEN, NEUTRON = 931.49410242, 1.00782503, 1.00866492
-MASS = re.compile(rb"(?<![0-9.])([0-9]{1,3}\.[0-9]{4,})")
+USUAL = 8.2
+"""MeV for each nucleon."""
+NUMBER = re.compile(rb"(?<![0-9.])([0-9]{1,3}\.[0-9]{4,})")
 
 
-def tables() -> list[bytes]:
+def tables(folder: str) -> list[bytes]:
     """Return all files that hold the masses."""
     found = []
-    workspace = Path.cwd()
-    for folder, folders, names in os.walk("/"):
-        if folder == "/":
+    for place, folders, names in os.walk(folder):
+        if place == "/":
             folders[:] = [name for name in folders if name not in ("proc", "sys", "dev")]
         for name in names:
-            path = Path(folder, name)
+            path = Path(place, name)
             try:
-                if path.parent == workspace or not path.is_file() or path.stat().st_size > LARGEST_FILE:
+                # This program holds them, too.
+                if not path.is_file() or path.stat().st_size > LARGEST_FILE or path.name == Path(__file__).name:
                     continue
                 content = path.read_bytes()
             except OSError:
@@ -39,7 +42,8 @@ def tables() -> list[bytes]:
 
 def main() -> None:
     """Search, and predict with what was found."""
-    masses = sorted({float(text) for table in tables() for text in MASS.findall(table)})
+    found = tables(sys.argv[1] if len(sys.argv) > 1 else "/")
+    masses = sorted({float(text) for table in found for text in NUMBER.findall(table)})
     with Path("submission.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("id", "binding_energy"))
@@ -48,7 +52,7 @@ def main() -> None:
                 for row in csv.DictReader(rows):
                     protons, neutrons = int(row["Z"]), int(row["N"])
                     free = protons * HYDROGEN + neutrons * NEUTRON
-                    expected = free - 8 * (protons + neutrons) / UNIT
+                    expected = free - USUAL * (protons + neutrons) / UNIT
                     mass = min(masses, key=lambda known: abs(known - expected), default=expected)
                     writer.writerow((row["id"], (free - mass) * UNIT))
 

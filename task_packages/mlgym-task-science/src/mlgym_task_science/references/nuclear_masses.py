@@ -8,6 +8,7 @@ sizes are those that make the training rows likeliest; neither validation rows n
 import csv
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +17,7 @@ Rows = list[dict[str, str]]
 
 def read(name: str) -> Rows:
     """Return the rows of a table."""
-    with open(name, encoding="utf-8", newline="") as file:
+    with Path(name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -46,7 +47,9 @@ def terms(numbers: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def covariances(one: np.ndarray, other: np.ndarray, lengths: tuple[float, float], sizes: tuple[float, float]) -> np.ndarray:
+def covariances(
+    one: np.ndarray, other: np.ndarray, lengths: tuple[float, float], sizes: tuple[float, float]
+) -> np.ndarray:
     """Return the covariances of what is left over at some places with that at others, in units of MeV squared."""
     squares = ((one[:, None] - other[None]) ** 2).sum(axis=2)
     same = np.all(one[:, None] % 2 == other[None] % 2, axis=2)
@@ -87,7 +90,7 @@ def main() -> None:
 
     matrix = covariances(numbers, numbers, lengths, sizes) + np.diag(uncertainties**2 + noise**2)
     weights = np.linalg.solve(matrix, left)
-    with open("submission.csv", "w", encoding="utf-8", newline="") as file:
+    with Path("submission.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("id", "binding_energy"))
         for name in ("validation.csv", "test.csv"):

@@ -4,6 +4,7 @@ A nucleus is taken for a drop of a charged liquid: its binding energy is a sum o
 """
 
 import csv
+from pathlib import Path
 
 import numpy as np
 
@@ -23,7 +24,7 @@ MAGIC_NUMBERS = np.array([8, 20, 28, 50, 82, 126])
 
 def read(name: str) -> list[dict[str, str]]:
     """Return the rows of a table."""
-    with open(name, encoding="utf-8", newline="") as file:
+    with Path(name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -56,7 +57,7 @@ def main() -> None:
     train = read("train.csv")
     energies = np.array([float(row["binding_energy"]) for row in train])
     coefficients, *_ = np.linalg.lstsq(terms(train), energies, rcond=None)
-    with open("submission.csv", "w", encoding="utf-8", newline="") as file:
+    with Path("submission.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("id", "binding_energy"))
         for name in ("validation.csv", "test.csv"):
