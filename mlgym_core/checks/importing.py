@@ -73,8 +73,8 @@ async def check_light_import(modules: Sequence[str], *, package: str = "") -> st
     """Check that modules can be imported by themselves, and import nothing heavy.
 
     Args:
-        package: If given, the last of the modules must import nothing besides this package, mlgym_core and the standard
-            library, since graders have nothing else.
+        package: If given, the last of the modules must import nothing besides this package, mlgym_core and the
+            standard library, since graders have nothing else.
     """
     arguments = [json.dumps(modules), json.dumps(HEAVY_MODULES), package]
     done = await asyncio.to_thread(
@@ -97,7 +97,7 @@ async def check_light_import(modules: Sequence[str], *, package: str = "") -> st
         said = _imports(*places["foreign"][0])
         raise CheckFailed(
             f"{modules[-1]} {said}, and graders do not have that",
-            "Import it inside the functions that use it, below `if TYPE_CHECKING:` if it is for types alone, or name it "
-            "in the spec's `grader_requirements` if the grader needs it.",
+            "Import it inside the functions that use it, or below `if TYPE_CHECKING:` for types alone, or name it in "
+            "the spec's `grader_requirements` if the grader needs it.",
         )
     return f"{names} import{'' if len(modules) > 1 else 's'} nothing heavy"

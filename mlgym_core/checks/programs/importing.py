@@ -1,8 +1,8 @@
 """Imports modules in a fresh interpreter, and reports which heavy ones that imports, and where.
 
-Arguments: a JSON list of the modules to import, one of the heavy modules, and the package of a task's module, or nothing.
-The last of the modules must then import nothing besides that package, mlgym_core and the standard library. Prints a JSON
-object: `heavy` and `foreign` are lists whose members are a module, a file and a line.
+Arguments: a JSON list of the modules to import, one of the heavy modules, and the package of a task's module, or
+nothing. The last of the modules must then import nothing besides that package, mlgym_core and the standard library.
+Prints a JSON object: `heavy` and `foreign` are lists whose members are a module, a file and a line.
 """
 
 import json

@@ -79,7 +79,8 @@ def test_stolen_answers_are_flagged_and_honest_ones_are_not(prepared: Path, tmp_
     # A fifth is exact, among poor ones.
     assert graded(prepared, tmp_path, [0.0, 3.0, -3.0, 3.0, -3.0])[1] == ["memorised_answers"]
     error, flags = graded(prepared, tmp_path, [0.25, -0.25])
-    assert (flags, error) == ([], pytest.approx(0.25, abs=1e-6))
+    assert flags == []
+    assert error == pytest.approx(0.25, abs=1e-6)
 
 
 def test_the_search_finds_a_table_where_there_is_one(prepared: Path, tmp_path: Path, nuclei: Path) -> None:

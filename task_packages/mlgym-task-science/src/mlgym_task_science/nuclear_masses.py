@@ -135,14 +135,15 @@ class NuclearMasses(Task):
     def contamination(self) -> str:
         """Return what is known of the answers being public."""
         return (
-            "All answers are public: in the atomic mass evaluations, in every table of nuclides, in Python packages such "
-            "as periodictable and mendeleev; a language model may have read them. Agents have no network, and the "
-            "packages of their sandbox hold none of them. A row says which nucleus it is, since that is what a mass "
-            "depends on. So fresh ids and a fresh order keep out only those who join by them; whoever has a public copy "
-            "can look the answers up, which nothing here can stop. It is flagged where it shows: `memorised_answers` if "
-            "more than a tenth of the predictions lie within 0.002 MeV of the answer, `implausible_score` if the error "
-            "is less than 0.1 MeV, which no model is known to reach on nuclei so far from those that it learnt from. "
-            "Answers that were blurred on purpose are not recognised."
+            "All answers are public: in the atomic mass evaluations, in every table of nuclides, in Python "
+            "packages such as periodictable and mendeleev; a language model may have read them. Agents have no "
+            "network, and the packages of their sandbox hold none of them. A row says which nucleus it is, since "
+            "that is what a mass depends on. So fresh ids and a fresh order keep out only those who join by them; "
+            "whoever has a public copy can look the answers up, which nothing here can stop. It is flagged where "
+            "it shows: `memorised_answers` if more than a tenth of the predictions lie within 0.002 MeV of the "
+            "answer, `implausible_score` if the error is less than 0.1 MeV, which no model is known to reach on "
+            "nuclei so far from those that it learnt from. Answers that were blurred on purpose are not "
+            "recognised."
         )
 
     def oracle(self, private: Path, split: Split, quality: float, submission: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Takes the answers of a public copy by the order of rows: what a copy in the usual order has at the place of the id."""
+"""Takes the answers of a public copy by the order of rows: what it has at the place of the id."""
 
 import csv
 from pathlib import Path

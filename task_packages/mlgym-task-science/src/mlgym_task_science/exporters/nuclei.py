@@ -6,7 +6,7 @@ that it was estimated, not measured.
 
 from pathlib import Path
 
-from periodictable import mass, mass_2001
+from periodictable import mass, mass_2001  # type: ignore[import-not-found]
 
 Path("masses_2020.csv").write_text(mass.isotope_mass, encoding="utf-8")
 Path("masses_1995.csv").write_text(mass_2001.massdata, encoding="utf-8")
