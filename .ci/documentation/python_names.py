@@ -187,9 +187,11 @@ def _items_table(heading: str, items: typing.Mapping[str, str]) -> str:
 
 def _constant_text(name: str, core: ModuleType) -> str:
     """Return the string that follows the assignment of a constant in its module's source."""
-    module = sys.modules[core._MODULE_OF[name]]
-    assert module.__file__ is not None
-    text = constant_docstrings(Path(module.__file__)).get(name)
+    # Names of the kit for authors come from modules that it imports them from.
+    names = [core._MODULE_OF[name]] if name in core._MODULE_OF else sorted(sys.modules)
+    files = [sys.modules[module].__file__ for module in names if module.startswith("mlgym_core.")]
+    found = (constant_docstrings(Path(file)).get(name) for file in files if file is not None)
+    text = next((text for text in found if text is not None), None)
     if text is None:
         raise UndocumentedError(f"`{name}`", "Write a string below its assignment.")
     return taken_apart(text).text

@@ -21,6 +21,7 @@ from mlgym_core.interfaces import (
 from mlgym_core.specs import ModelSpec, TaskMetric, TaskSpec
 
 SAMPLE_TASK = "sample/number"
+"""The task that `SamplePlugin` registers: write a number that is near one that graders know."""
 SAMPLE_MODEL = "sample/works"
 """A model that calls `bash` to write the answer, then `validate`, then `submit`. For the others see `SampleModel`."""
 

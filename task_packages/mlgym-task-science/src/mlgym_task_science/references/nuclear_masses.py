@@ -1,6 +1,6 @@
 """The reference: a Gaussian process on what a mass formula with more terms leaves over.
 
-It runs in a workspace of the task, on `train.csv` alone, and writes `submission.csv`; that takes minutes. The process has
+It runs in a workspace of the task, on `train.csv` alone, and writes `submission.csv`; that takes minutes. It has
 two parts: a wide one over protons and neutrons, and a narrow one that relates nuclei only if their numbers are both
 even or odd alike. Lengths and sizes are those of a grid that make the training rows likeliest.
 """
