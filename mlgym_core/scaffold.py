@@ -28,11 +28,11 @@ PACKAGE_KINDS: tuple[PackageKind, ...] = get_args(PackageKind)
 SUBMISSION_KINDS: tuple[SubmissionKind, ...] = get_args(SubmissionKind)
 
 LONGEST_NAME = 50
+LONGEST_DISTRIBUTION = 80
 LONGEST_TEXT = 300
 """Of a summary, and of an author: letters. Package indexes refuse summaries of more than 512."""
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z")
-_RULE = f"lower-case letters and digits, with single hyphens between them, {LONGEST_NAME} characters at most"
 _NAMES_OF_PYTHON = frozenset(name.lower() for name in (*keyword.kwlist, *keyword.softkwlist, *sys.stdlib_module_names))
 _OWN_NAMES = frozenset(("core", "mlgym", "test", "tests"))
 # In the names of templates, since no file of a package has these names.
@@ -42,6 +42,10 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 _LIST = re.compile(r"\A(\d*)([-+=.)])")
 # They have code shown in another order than it has.
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def _rule(longest: int) -> str:
+    return f"lower-case letters and digits, with single hyphens between them, {longest} characters at most"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +59,8 @@ class Scaffold:
         author: Who wrote it.
         domain: Where listings group it; tasks alone have one.
         submission: What is handed in; of tasks alone.
+        package_name: The name of the distribution, for a package that is to hold more than this; unless given, it is
+            `mlgym-`, the kind and the name.
     """
 
     kind: PackageKind
@@ -63,11 +69,12 @@ class Scaffold:
     author: str
     domain: str | None = None
     submission: SubmissionKind | None = None
+    package_name: str | None = None
 
     @property
     def distribution(self) -> str:
         """The name under which it is installed, and that of its folder."""
-        return f"mlgym-{self.kind}-{self.name}"
+        return self.package_name or f"mlgym-{self.kind}-{self.name}"
 
     @property
     def package(self) -> str:
@@ -104,6 +111,26 @@ def checked_name(kind: PackageKind, name: str) -> str:
         return name
     shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
     raise UsageError(f"A new {kind} cannot be called {shown!r}: {problem}. Try {_proposal(kind, name)!r}.")
+
+
+def checked_distribution(name: str) -> str:
+    """Return a name if a distribution can have it: one that package indexes and Python's imports take.
+
+    Raises:
+        UsageError: if not.
+    """
+    if not _NAME.match(name) or len(name) > LONGEST_DISTRIBUTION:
+        problem = f"names of packages are {_rule(LONGEST_DISTRIBUTION)}"
+    elif name.replace("-", "_") in _NAMES_OF_PYTHON:
+        problem = "Python has a module of that name"
+    elif name[0].isdigit():
+        problem = "Python cannot import what begins with a digit"
+    elif name in _OWN_NAMES or name == "mlgym-core":
+        problem = "that is a name of mlgym's own"
+    else:
+        return name
+    shown = name if len(name) <= LONGEST_DISTRIBUTION else f"{name[:LONGEST_DISTRIBUTION]}…"
+    raise UsageError(f"A package cannot be called {shown!r}: {problem}. A good one is 'mlgym-task-science'.")
 
 
 def checked_domain(domain: str) -> str:
@@ -154,6 +181,7 @@ def render(scaffold: Scaffold, output: Path) -> Path:
         author=checked_text("author", scaffold.author),
         domain=checked_domain(scaffold.domain or "") if scaffold.kind == "task" else None,
         submission=scaffold.submission,
+        package_name=None if scaffold.package_name is None else checked_distribution(scaffold.package_name),
     )
     final = output / scaffold.distribution
     _check_free(final)
@@ -195,7 +223,7 @@ def _umask() -> int:
 def _problem_with(name: str) -> str | None:
     """Return why a package cannot have a name, as the end of a sentence; None if it can."""
     if not _NAME.match(name) or len(name) > LONGEST_NAME:
-        return f"names are {_RULE}"
+        return f"names are {_rule(LONGEST_NAME)}"
     if name.replace("-", "_") in _NAMES_OF_PYTHON:
         return "that is a name of Python's own"
     if name in _OWN_NAMES or name.startswith("mlgym-"):
@@ -286,6 +314,7 @@ __all__ = [
     "PackageKind",
     "Scaffold",
     "SubmissionKind",
+    "checked_distribution",
     "checked_domain",
     "checked_name",
     "checked_text",

@@ -14,6 +14,7 @@ from typing import Any
 from mlgym_core.checks.findings import CheckFailed, CheckSkipped
 from mlgym_core.loading import ENTRY_POINT_GROUP
 from mlgym_core.registry import Entry
+from mlgym_core.specs import TaskSpec
 
 HEAVY_MODULES = (
     "torch",
@@ -59,12 +60,23 @@ async def check_import(entry: Entry[Any], *, target: bool) -> str:
         modules.append(entry.spec.target.partition(":")[0])
     if not modules:
         raise CheckSkipped("the plugin is no module that is installed")
-    return await check_light_import(modules)
+    # A grader's Python has the standard library, mlgym_core, the task's own package and what the spec names.
+    grades = isinstance(entry.spec, TaskSpec) and not entry.spec.grader_requirements
+    return await check_light_import(modules, package=modules[-1].partition(".")[0] if target and grades else "")
 
 
-async def check_light_import(modules: Sequence[str]) -> str:
-    """Check that modules can be imported by themselves, and import nothing heavy."""
-    arguments = [json.dumps(modules), json.dumps(HEAVY_MODULES)]
+def _imports(name: str, file: str, line: int) -> str:
+    return f"imports {name} ({Path(file).name}, line {line})"
+
+
+async def check_light_import(modules: Sequence[str], *, package: str = "") -> str:
+    """Check that modules can be imported by themselves, and import nothing heavy.
+
+    Args:
+        package: If given, the last of the modules must import nothing besides this package, mlgym_core and the
+            standard library, since graders have nothing else.
+    """
+    arguments = [json.dumps(modules), json.dumps(HEAVY_MODULES), package]
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-P", str(_PROGRAM), *arguments],
@@ -77,7 +89,15 @@ async def check_light_import(modules: Sequence[str]) -> str:
         raise CheckFailed(f"{names} cannot be imported alone: {done.stderr.strip()[-500:]}", "Mend the module.")
     # Whatever modules print comes first.
     places = json.loads(done.stdout.strip().splitlines()[-1])
-    if places:
-        said = "; ".join(f"imports {name} ({Path(file).name}, line {line})" for name, file, line in places)
+    if places["heavy"]:
+        said = "; ".join(_imports(*place) for place in places["heavy"])
         raise CheckFailed(f"{names} {said}", "Import it inside the functions that use it.")
+    if places["foreign"]:
+        # What that imports in turn goes with it.
+        said = _imports(*places["foreign"][0])
+        raise CheckFailed(
+            f"{modules[-1]} {said}, and graders do not have that",
+            "Import it inside the functions that use it, or below `if TYPE_CHECKING:` for types alone, or name it in "
+            "the spec's `grader_requirements` if the grader needs it.",
+        )
     return f"{names} import{'' if len(modules) > 1 else 's'} nothing heavy"

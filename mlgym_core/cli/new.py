@@ -31,6 +31,12 @@ def _shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--author", help="Who writes it; asked for unless given."),
         click.option("--summary", help="One line for listings; asked for unless given."),
         click.option(
+            "--distribution",
+            metavar="PACKAGE",
+            help="Name of the package, such as mlgym-task-science for one that will hold several tasks.  [default: "
+            "mlgym-, the kind and NAME]",
+        ),
+        click.option(
             "--output",
             default=".",
             show_default=True,
@@ -65,6 +71,7 @@ def new_task_command(context: click.Context, /, **options: Any) -> None:
       mlgym new-task protein-stability --domain biology
       mlgym new-task lunar-landing --domain rl --kind policy --no-input
       mlgym new-task sorting --domain algorithms --kind function --output ~/tasks
+      mlgym new-task nuclear-masses --domain science --distribution mlgym-task-science
     """
     _make(context, "task", **options)
 
@@ -130,10 +137,18 @@ def _make(
     summary: str | None,
     author: str | None,
     no_input: bool,
+    distribution: str | None,
     domain: str | None = None,
     submission: Any = None,
 ) -> None:
-    from mlgym_core.scaffold import Scaffold, checked_domain, checked_name, checked_text, render
+    from mlgym_core.scaffold import (
+        Scaffold,
+        checked_distribution,
+        checked_domain,
+        checked_name,
+        checked_text,
+        render,
+    )
 
     asks = not no_input and _is_terminal()
     if name is None:
@@ -142,6 +157,8 @@ def _make(
         name = _asked(f"Name of the {kind}, such as {_EXAMPLES[kind]}", lambda text: checked_name(kind, text))
     # Before the other questions are asked.
     name = checked_name(kind, name)
+    if distribution is not None:
+        distribution = checked_distribution(distribution)
     if kind == "task":
         if domain is None:
             domain = _asked("Domain, such as biology", checked_domain) if asks else "examples"
@@ -154,9 +171,17 @@ def _make(
         default = f"Replace this summary of {name}"
         summary = _asked("Summary, one line", lambda text: checked_text("summary", text), default, asks=asks)
     if author is None:
-        default = f"The authors of mlgym-{kind}-{name}"
+        default = f"The authors of {distribution or f'mlgym-{kind}-{name}'}"
         author = _asked("Author", lambda text: checked_text("author", text), default, asks=asks)
-    scaffold = Scaffold(kind=kind, name=name, summary=summary, author=author, domain=domain, submission=submission)
+    scaffold = Scaffold(
+        kind=kind,
+        name=name,
+        summary=summary,
+        author=author,
+        domain=domain,
+        submission=submission,
+        package_name=distribution,
+    )
     _check_unused(context, scaffold)
     folder = render(scaffold, output)
     click.echo(folder)

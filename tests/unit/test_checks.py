@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import faulty_tasks
 import pytest
 
 from mlgym_core import Host, TaskMetric, TaskSpec, hookimpl
-from mlgym_core.checks.findings import Finding
+from mlgym_core.checks.findings import CheckFailed, Finding
+from mlgym_core.checks.importing import check_light_import
 from mlgym_core.checks.tasks import TaskChecks
 from mlgym_core.sandbox.bwrap import BwrapSandbox
 from tests.cli.conftest import FakeSite
@@ -105,6 +107,34 @@ def test_each_fault_is_found(task: str, check: str, says: str, faulty: Host) -> 
     assert found[check].remedy
     others = {name for name, finding in found.items() if finding.outcome == "failed" and name != check}
     assert others == CONSEQUENCES.get(task, set())
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        # It is light, and it is there wherever mlgym is installed, but not in graders.
+        ("from mlgym_core.types import Split", "imports pydantic (task.py, line 2)"),
+        ("import click", "imports click (task.py, line 2)"),
+        ("import json, mlgym_core, borrowing.other", None),
+    ],
+)
+def test_what_graders_do_not_have_is_named_with_its_place(
+    line: str, says: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    package = tmp_path / "borrowing"
+    package.mkdir()
+    for name, text in (("__init__", ""), ("plugin", "import click"), ("other", ""), ("task", f"import os\n{line}")):
+        (package / f"{name}.py").write_text(text)
+    modules = ["borrowing.plugin", "borrowing.task"]
+    if says is None:
+        assert "nothing heavy" in asyncio.run(check_light_import(modules, package="borrowing"))
+        return
+    with pytest.raises(CheckFailed, match=re.escape(says)) as failure:
+        asyncio.run(check_light_import(modules, package="borrowing"))
+    assert "TYPE_CHECKING" in failure.value.remedy
+    # Where the spec has requirements of the grader, they may be what is imported.
+    assert "nothing heavy" in asyncio.run(check_light_import(modules))
 
 
 def test_gradings_that_take_most_of_their_time_are_named(faulty: Host, monkeypatch: pytest.MonkeyPatch) -> None:

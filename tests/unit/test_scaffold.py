@@ -264,3 +264,35 @@ def test_the_specs_of_new_tasks_are_as_asked(tmp_path: Path) -> None:
         "reward_mean",
         "maximize",
     )
+
+
+def test_a_package_can_have_a_name_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ("new-task", "nuclear-masses", "--domain", "trial", "--output", str(tmp_path))
+    done = invoke(*command, "--distribution", "mlgym-task-physics", monkeypatch=monkeypatch)
+    assert done.exit_code == 0, done.output
+    folder = tmp_path / "mlgym-task-physics"
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert project["name"] == "mlgym-task-physics"
+    assert project["authors"] == [{"name": "The authors of mlgym-task-physics"}]
+    assert project["entry-points"]["mlgym"] == {"nuclear-masses": "mlgym_task_physics.plugin"}
+    assert (folder / "src/mlgym_task_physics/task.py").is_file()
+    assert (folder / "README.md").read_text().startswith("# mlgym-task-physics\n")
+    assert "mlgym check mlgym-task-physics\n" in (folder / ".github/workflows/tests.yml").read_text()
+
+
+@pytest.mark.parametrize(
+    "distribution", ["", "../x", "/x", "a b", "A", "a_b", "-x", "x-", "json", "class", "3sat", "mlgym", "mlgym-core"]
+)
+def test_names_of_packages_that_cannot_be_are_refused(
+    distribution: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("new-task", "nuclear-masses", "--domain", "trial", "--output", str(tmp_path), "--no-input")
+    done = invoke(*command, "--distribution", distribution, monkeypatch=monkeypatch)
+    assert isinstance(done.exception, UsageError)
+    assert "A good one is 'mlgym-task-science'" in str(done.exception)
+    assert not list(tmp_path.iterdir())
+
+
+def test_workflows_have_no_blank_lines_in_their_steps(tmp_path: Path) -> None:
+    folder = render(scaffold(), tmp_path)
+    assert "\n\n" not in (folder / ".github/workflows/tests.yml").read_text()
