@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import ClassVar
 
 from mlgym_core import Anchors, Attack, GraderError, Grading, InvalidSubmission, Preparation, SubmissionFile, Task
+from mlgym_task_rl.actions import IllegalActions
 
 POLICY, WEIGHTS, SCRIPT = "policy.py", "weights.npz", "train.py"
 POLICIES, EPISODES = 5, 256
-"""As in `simulation`, which can be imported only where gymnax is."""
+"""How many policies are graded, and in how many episodes each, as in the paper."""
 WEIGHTS_BYTES = 64 << 20
 CALL_SECONDS = 15.0
 """Enough for compiling a policy written in JAX, in the first call."""
@@ -24,7 +25,6 @@ PAPER = "MLGym: A New Framework and Benchmark for Advancing AI Research Agents (
 _PACKAGE = Path(__file__).parent
 _STARTERS = _PACKAGE / "starters"
 _ENVIRONMENT_LINE = 'ENVIRONMENT = "{}"\n'
-_ENVIRONMENT_OF_STARTER = "MountainCarContinuous-v0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +73,12 @@ class PolicyTask(Task):
         program = grading.program(POLICY, call_seconds=CALL_SECONDS, total_seconds=TOTAL_SECONDS)
         program.call("reset", POLICIES, EPISODES, seed_for_policies(grading.seed))
         # Only graders have gymnax, and it takes seconds: what cannot be played is refused before.
-        from mlgym_task_rl import simulation
+        from mlgym_task_rl.simulation import Simulation
 
-        played = simulation.Simulation(self.environment, POLICIES, EPISODES)
+        played = Simulation(self.environment, POLICIES, EPISODES)
         try:
             returns = played.play(grading.seed, lambda observations: program.call("act", observations.tobytes()))
-        except simulation.IllegalActions as error:
+        except IllegalActions as error:
             raise InvalidSubmission(f"act returned {error} (in step {played.steps + 1}).") from None
         except InvalidSubmission as error:
             error.args = (f"{error} (That was in step {played.steps + 1}.)",)
@@ -114,19 +114,27 @@ class PolicyTask(Task):
     def prepare(self, preparation: Preparation) -> None:
         """Write the starter, the simulator and the description. There is nothing private: the grader draws episodes."""
         own = _STARTERS / self.folder
-        for source in (_PACKAGE / "simulation.py", _STARTERS / "ppo.py", own / POLICY):
-            (preparation.public / source.name).write_bytes(source.read_bytes())
-        script = (own / SCRIPT).read_text(encoding="utf-8")
-        (preparation.public / SCRIPT).write_text(
-            replaced(script, "STEPS = 500_000 ", f"STEPS = {self._variant.starter_steps:_} "), encoding="utf-8"
-        )
-        trying = (_STARTERS / "try_it.py").read_text(encoding="utf-8")
-        (preparation.public / "try_it.py").write_text(
-            replaced(
-                trying, _ENVIRONMENT_LINE.format(_ENVIRONMENT_OF_STARTER), _ENVIRONMENT_LINE.format(self.environment)
-            ),
-            encoding="utf-8",
-        )
+        texts = {
+            source.name: source.read_text(encoding="utf-8")
+            for source in (
+                _PACKAGE / "actions.py",
+                _PACKAGE / "simulation.py",
+                _STARTERS / "ppo.py",
+                _STARTERS / "try_it.py",
+                own / POLICY,
+                own / SCRIPT,
+            )
+        }
+        environments = [_ENVIRONMENT_LINE.format(name) for name in ("MountainCarContinuous-v0", self.environment)]
+        for name, old, new in (
+            # There the two files lie beside each other.
+            ("simulation.py", "from mlgym_task_rl.actions", "from actions"),
+            ("try_it.py", *environments),
+            (SCRIPT, "STEPS = 500_000 ", f"STEPS = {self._variant.starter_steps:_} "),
+        ):
+            texts[name] = replaced(texts[name], old, new)
+        for name, text in texts.items():
+            (preparation.public / name).write_text(text, encoding="utf-8")
         (preparation.public / "README.md").write_text(self.description(), encoding="utf-8")
 
     def oracle(self, private: Path, split: str, quality: float, submission: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,16 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-POLICIES = 5
-EPISODES = 256
-"""How many policies are graded, and in how many episodes each, as in the paper that introduced the tasks."""
+from mlgym_task_rl.actions import ActionSpace
 
 Act = Callable[[np.ndarray], Any]
 """Answers observations of the shape (policies, episodes, …) with an action for each, as nested lists."""
-
-
-class IllegalActions(ValueError):  # noqa: N818 - an answer that was given
-    """An answer that is not one action for each episode."""
 
 
 class Simulation:
@@ -43,10 +36,10 @@ class Simulation:
         self._environment, self._parameters = gymnax.make(environment)
         self._shape = (policies, episodes)
         space = self._environment.action_space(self._parameters)
-        self._is_discrete = hasattr(space, "n")
-        self._lowest: float
-        self._highest: float
-        self._lowest, self._highest = (0, space.n - 1) if self._is_discrete else (float(space.low), float(space.high))
+        if hasattr(space, "n"):
+            self._actions = ActionSpace(0, int(space.n) - 1, is_discrete=True)
+        else:
+            self._actions = ActionSpace(float(space.low), float(space.high), is_discrete=False)
         self._reset = jax.jit(jax.vmap(self._environment.reset, in_axes=(0, None)))
         self._step = jax.jit(self._advance)
 
@@ -80,7 +73,8 @@ class Simulation:
         Raises:
             IllegalActions: if it is anything else.
         """
-        actions = self._actions(answer)
+        self._actions.check(answer, *self._shape)
+        actions = np.array(answer, np.int32 if self._actions.is_discrete else np.float32)
         self._key, step_key = jax.random.split(self._key)
         observations, self._states, earned, self._running = self._step(
             step_key, self._states, actions.reshape(-1), self._running
@@ -106,32 +100,3 @@ class Simulation:
     def _observed(self, observations: Any) -> np.ndarray:
         observed = np.asarray(observations, np.float32)
         return observed.reshape(*self._shape, *observed.shape[1:])
-
-    def _actions(self, answer: Any) -> np.ndarray:
-        policies, episodes = self._shape
-        if type(answer) is not list or len(answer) != policies:
-            raise IllegalActions(f"{_shown(answer)}; expected {policies} lists, one for each policy")
-        kinds = {int} if self._is_discrete else {int, float}
-        for policy, actions in enumerate(answer):
-            if type(actions) is not list or len(actions) != episodes:
-                raise IllegalActions(
-                    f"{_shown(actions)} for policy {policy}; expected {episodes} numbers, one for each episode"
-                )
-            if set(map(type, actions)) <= kinds and all(self._lowest <= action <= self._highest for action in actions):
-                continue
-            episode, action = next(
-                (episode, action)
-                for episode, action in enumerate(actions)
-                if type(action) not in kinds or not self._lowest <= action <= self._highest
-            )
-            raise IllegalActions(
-                f"{_shown(action)} for policy {policy} in episode {episode}; expected "
-                f"{'an integer' if self._is_discrete else 'a number'} from {self._lowest:g} to {self._highest:g}"
-            )
-        return np.array(answer, np.int32 if self._is_discrete else np.float32)
-
-
-def _shown(value: Any) -> str:
-    if type(value) is list:
-        return f"a list of {len(value)}"
-    return reprlib.repr(value)

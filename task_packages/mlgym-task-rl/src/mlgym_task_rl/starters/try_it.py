@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import policy
-from simulation import EPISODES, POLICIES, Simulation
+from simulation import Simulation
 
 ENVIRONMENT = "MountainCarContinuous-v0"
+POLICIES, EPISODES = 5, 256
 
 
 def plain(answer: Any) -> Any:
