@@ -124,7 +124,7 @@ def train(
     policies: int,
     seed: int,
     prepared: Callable[[jax.Array], jax.Array] = lambda action: action,
-    reports: int = 5,
+    reports: int = 6,
 ) -> Any:
     """Train independent policies, and return their parameters, the policies along the first axis.
 
