@@ -93,6 +93,8 @@ def _install(requirements: list[str], target: Path) -> None:
     from uv import find_uv_bin
 
     command = [find_uv_bin(), "pip", "install", "--no-config", "--python", sys.executable]
+    # Sandboxes see the folder read-only: what is not compiled now would be compiled by every process anew.
+    command += ["--compile-bytecode"]
     command += ["--target", str(target), *_pip_sources(), *(["--offline"] if is_offline() else [])]
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     # Its progress bars are for a person; of what it says elsewhere only the reason of a failure is of interest.

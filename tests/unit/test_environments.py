@@ -37,6 +37,8 @@ def test_packages_come_from_the_folders_that_pip_knows(cache: Path) -> None:
     packages = packages_for([NAME], said.append)
     assert packages is not None
     assert (packages / f"{NAME}.py").read_text() == "VERSION = '1.0'\n"
+    # Nobody who sees the folder read-only could keep what was compiled.
+    assert list(packages.glob(f"__pycache__/{NAME}.*.pyc"))
     assert len(said) == 1
     assert packages_for([NAME], said.append) == packages
     assert len(said) == 1

@@ -1,0 +1,1 @@
+"""Reinforcement learning as tasks of mlgym: policies for simulators that the grader owns."""
