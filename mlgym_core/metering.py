@@ -22,6 +22,8 @@ from mlgym_core.journal import Journal
 _SHORTEST_ANSWER = 64
 """Tokens. An answer that has to be shorter than this (and than what was asked for) is not worth its price."""
 _LETTERS_PER_TOKEN = 4
+_ANSWER_TOKENS_PER_SECOND = 200
+"""How fast answers are said at most. Models of large providers said 50 to 200 tokens a second in 2025."""
 
 
 class MeteredModel(EpisodeModel):
@@ -100,11 +102,15 @@ class MeteredModel(EpisodeModel):
             record(seconds=time.perf_counter() - began, error=str(error))
             raise
         except BaseException as error:
-            # Providers charge for what they were asked, whether somebody waits for the answer or not.
+            # Providers charge for what they were asked, and for what was said, whether somebody waits for it or not.
+            # Programs could otherwise leave calls behind, of which no budget knows.
             asked = self.count_tokens(messages, tools)
             seconds = time.perf_counter() - began
-            cut_off = ModelReply(text="", finish_reason="interrupted", prompt_tokens=asked, estimated=True)
-            self._count(asked, 0, None)
+            said = min(call.reserved_tokens - call.request_tokens, int(seconds * _ANSWER_TOKENS_PER_SECOND))
+            cut_off = ModelReply(
+                text="", finish_reason="interrupted", prompt_tokens=asked, completion_tokens=said, estimated=True
+            )
+            self._count(asked, said, None)
             if not deadline.expired() or first_end is None:
                 record(seconds=seconds, reply=cut_off, error="The call was interrupted.")
                 raise

@@ -357,6 +357,23 @@ while True:
     assert 1 < len(play.requests) < 50
 
 
+async def test_calls_that_a_program_leaves_behind_are_paid_for(play: Player) -> None:
+    program = """
+import threading, time
+for _ in range(4):
+    threading.Thread(target=say, kwargs={"max_tokens": 100}, daemon=True).start()
+time.sleep(3)
+os._exit(0)
+"""
+    # Providers go on with an answer that nobody waits for.
+    answers = [ScriptedAnswer(text="word " * 100, delay=30.0)] * 4
+    result = await play.python(answers, program, max_tokens=100_000)
+    assert (result.status, result.exit_reason, result.cost_usd) == ("completed", "agent_exit", None)
+    begun = [event for event in play.events if event["type"] == "model_call"]
+    assert result.tokens.prompt == sum(event["request_tokens"] for event in begun)
+    assert 0 < result.tokens.completion <= 100 * len(begun)
+
+
 async def test_a_run_without_money_is_not_the_baselines(play: Player, tmp_path: Path) -> None:
     prices = tmp_path / "prices.json"
     prices.write_text('{"openai/scripted": {"prompt": 100, "completion": 100}}')
