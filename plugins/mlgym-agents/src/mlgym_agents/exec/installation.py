@@ -66,7 +66,7 @@ def _wrappers(packages: Path, inside: str, programs: str, launcher: str) -> Iter
 
     Installers write the path of the host's interpreter into them, which is not that of the sandbox.
     """
-    for program in sorted((packages / "bin").glob("*")):
+    for program in sorted(path for path in (packages / "bin").glob("*") if path.is_file()):
         target = shlex.quote(f"{programs}/{program.name}")
         there = f"{inside}/bin/{program.name}"
         if _is_python(program):
