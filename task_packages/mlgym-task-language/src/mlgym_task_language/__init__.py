@@ -1,0 +1,1 @@
+"""Language as tasks of mlgym."""
