@@ -56,6 +56,32 @@ def server(folder: Path, latency: float) -> Iterator[str]:
             process.terminate()
 
 
+@contextlib.contextmanager
+def steady_server(folder: Path, latency: float) -> Iterator[str]:
+    """Start a server that always answers the same; yields its address."""
+    call = {"id": "call_0", "type": "function"}
+    function = {"name": "bash", "arguments": '{"command": "echo one line of output"}'}
+    message = {"role": "assistant", "content": None, "tool_calls": [{**call, "function": function}]}
+    answer = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "scripted",
+        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}],
+        "usage": {"prompt_tokens": 1000, "completion_tokens": 20, "total_tokens": 1020},
+    }
+    body = folder / "answer.json"
+    body.write_text(json.dumps(answer))
+    program = Path(__file__).with_name("steady_server.py")
+    command = [sys.executable, "-W", "ignore", str(program), str(body), str(latency)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
+        finally:
+            process.terminate()
+
+
 async def play(env: AsyncEnv, steps: int) -> list[list[dict[str, Any]]]:
     """Let the model call tools, and return the conversation of each call."""
     assert env.model is not None
@@ -185,7 +211,7 @@ async def test_many_episodes_at_once(installed_examples: Host, tmp_path: Path) -
     make in a while, all together, long after the first calls. The ideal is what as many bare clients make of the same
     server in the same time, which do nothing but ask again; they are measured before and after.
     """
-    with server(tmp_path, _LATENCY) as url:
+    with steady_server(tmp_path, _LATENCY) as url:
         model = LiteLLMModel("openai", "scripted", base_url=url)
         model.check()
         envs = [await make_env("examples/number", model=model, max_steps=100_000) for _ in range(_EPISODES)]

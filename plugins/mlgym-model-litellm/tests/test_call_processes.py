@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import dataclasses
+import functools
+import gc
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,8 +31,10 @@ from mlgym_core.testing.model_server import (
     wrong_key,
 )
 from mlgym_model_litellm import call_processes
+from mlgym_model_litellm.call_executor import CallExecutor
 from mlgym_model_litellm.call_thread import CallThread
 from mlgym_model_litellm.exchanges import Answered, Exchange, attempt
+from mlgym_model_litellm.library import load
 from mlgym_model_litellm.model import LiteLLMModel
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is left behind is looked up in /proc")
@@ -279,6 +285,84 @@ async def test_calls_work_where_processes_cannot_be_started(monkeypatch: pytest.
 def test_fewer_than_no_processes_are_refused() -> None:
     with pytest.raises(UsageError, match="processes is -1"):
         LiteLLMModel("openai", "x", base_url="http://localhost/v1", processes=-1).check()
+
+
+async def test_what_there_is_is_kept_out_of_searches_for_garbage_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_processes, "MANY_CALLS", 1)
+    assert gc.get_freeze_count() == 0
+    with ScriptedModelServer(lambda _: "x") as server:
+        async with model_of(server.url) as model:
+            await model.complete(HELLO)
+            await ready_process()
+            assert gc.get_freeze_count() > 100_000
+    assert gc.get_freeze_count() == 0
+
+
+async def test_what_others_keep_out_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_processes, "MANY_CALLS", 1)
+    gc.freeze()
+    try:
+        with ScriptedModelServer(lambda _: "x") as server:
+            async with model_of(server.url) as model:
+                await model.complete(HELLO)
+                await ready_process()
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+
+
+# ------------------------------------------------------------------------------------------ what calls cost less
+
+
+async def test_a_call_begins_without_a_thread() -> None:
+    """Also tells whether a version of LiteLLM does it in another way."""
+    executor = CallExecutor()
+    asyncio.get_running_loop().set_default_executor(executor)
+    names = []
+    with ScriptedModelServer(lambda _: "x") as server:
+        for model in ("openai/scripted", "anthropic/scripted"):
+            exchange = Exchange(model, {"model": model, "messages": HELLO}, 60.0, base_url=server.url, key="x")
+            assert isinstance(await attempt(exchange), Answered)
+            names.append({thread.name for thread in executor._threads})
+    assert names[0] == set()
+    # LiteLLM may wait for something with others.
+    assert len(names[1]) == 1
+
+
+async def test_what_takes_time_runs_in_a_thread() -> None:
+    executor = CallExecutor()
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(executor)
+    assert await loop.run_in_executor(None, threading.get_ident) != threading.get_ident()
+    # So does what looks like it: not every function with a context is a call.
+    with_context = functools.partial(contextvars.copy_context().run, threading.get_ident)
+    assert await loop.run_in_executor(None, with_context) != threading.get_ident()
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_callbacks_are_told_of_calls_only_where_there_are_some(
+    monkeypatch: pytest.MonkeyPatch, is_told: bool
+) -> None:
+    """Also tells whether a version of LiteLLM does it in another way, or hands what we say on to the server."""
+    from litellm.integrations.custom_logger import CustomLogger
+
+    told = asyncio.Event()
+
+    class Told(CustomLogger):
+        async def async_log_success_event(self, *_: object, **__: object) -> None:
+            told.set()
+
+    monkeypatch.setattr(load(), "callbacks", [Told()])
+    with ScriptedModelServer(lambda _: "x") as server:
+        request = {"model": "openai/scripted", "messages": HELLO}
+        exchange = Exchange("x", request, 60.0, base_url=server.url, key="x")
+        assert isinstance(await attempt(exchange, has_observers=is_told), Answered)
+        if is_told:
+            await asyncio.wait_for(told.wait(), PATIENCE)
+        else:
+            await asyncio.sleep(0.3)
+            assert not told.is_set()
+        assert set(server.requests[0].body) == {"model", "messages"}
 
 
 # ------------------------------------------------------------------------------------------------ how it ends

@@ -17,6 +17,7 @@ import sys
 from typing import Any
 
 from mlgym_core import ModelError
+from mlgym_model_litellm.call_executor import CallExecutor
 from mlgym_model_litellm.exchanges import Answered, attempt
 from mlgym_model_litellm.failures import Failure
 from mlgym_model_litellm.frames import Call, Cancel, Environment, Frames, Outcome, Ready, Text, packed
@@ -37,7 +38,9 @@ class CallServer:
 
     async def serve(self, connection: socket.socket) -> None:
         """Serve until the process ends."""
-        await asyncio.get_running_loop().create_unix_connection(lambda: self._frames, sock=connection)
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(CallExecutor())
+        await loop.create_unix_connection(lambda: self._frames, sock=connection)
         await asyncio.Event().wait()
 
     def _received(self, message: Any) -> None:
@@ -67,7 +70,7 @@ class CallServer:
 
         outcome: Answered | Failure
         try:
-            outcome = await attempt(call.exchange, tell if call.tells_text else None)
+            outcome = await attempt(call.exchange, tell if call.tells_text else None, has_observers=False)
             frame = packed(Outcome(number, outcome))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - somebody may wait for an outcome
             broken = ModelError(f"A call of {call.exchange.model} broke: {error!r}.")

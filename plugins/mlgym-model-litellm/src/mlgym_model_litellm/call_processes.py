@@ -7,11 +7,12 @@ calls of many episodes would wait for each other, and for the episodes' own work
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlgym_core import ModelError
@@ -30,9 +31,13 @@ _NEEDED_TO_BEGIN = ("PATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH"
 
 
 def usual_number() -> int:
-    """Return how many processes there may be, unless the user says otherwise: one for each processor, up to four."""
+    """Return how many processes there may be, unless the user says otherwise.
+
+    Two for each processor, up to four: calls that begin while an answer is read wait less. None if there is only one
+    processor, on which processes hold each other up.
+    """
     processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return min(processors, _MOST) if processors > 1 else 0
+    return min(2 * processors, _MOST) if processors > 1 else 0
 
 
 class CallProcesses:
@@ -42,6 +47,7 @@ class CallProcesses:
         self._processes: set[_CallProcess] = set()
         self._calls = 0
         self._may_start = True
+        self._froze = False
 
     @property
     def ready(self) -> int:
@@ -77,10 +83,20 @@ class CallProcesses:
         wanted = min(most, -(-self._calls // _CALLS_OF_A_PROCESS))
         while self._may_start and len(self._processes) < wanted:
             try:
-                self._processes.add(_CallProcess(self._ended))
+                self._processes.add(_CallProcess(self._has_begun, self._ended))
             except OSError:
                 # There is no place for more processes or files. Calls work without.
                 self._may_start = False
+
+    def _has_begun(self) -> None:
+        """Keep what there is out of the search for garbage while many calls go on.
+
+        All episodes stand still meanwhile: with LiteLLM in memory, each search takes tenths of a second.
+        """
+        if not self._froze and not gc.get_freeze_count():
+            self._froze = True
+            gc.collect()
+            gc.freeze()
 
     def _ended(self, process: _CallProcess) -> None:
         self._processes.discard(process)
@@ -94,12 +110,16 @@ class CallProcesses:
         for process in processes:
             process.close()
         self._may_start = True
+        if self._froze:
+            self._froze = False
+            gc.unfreeze()
 
 
 class _CallProcess:
     """One of them, from its start on.
 
     Args:
+        has_begun: Is called just before it takes calls.
         ended: Is called with it when it has ended, unless by `close`.
 
     Attributes:
@@ -110,12 +130,13 @@ class _CallProcess:
         OSError: if it cannot be started.
     """
 
-    def __init__(self, ended: Callable[[_CallProcess], None]) -> None:
+    def __init__(self, has_begun: Callable[[], None], ended: Callable[[_CallProcess], None]) -> None:
         self.is_ready = False
         self.was_ready = False
+        self._has_begun = has_begun
         self._ended = ended
         self._frames = Frames(self._received, self._lost)
-        self._variables: dict[str, str] = {}
+        self._variables: Mapping[Any, Any] = {}
         self._waiting: dict[int, tuple[asyncio.Future[Answered | Failure], str, OnText | None]] = {}
         self._numbers = 0
         self._is_closed = False
@@ -144,11 +165,13 @@ class _CallProcess:
 
     def _tell_variables(self) -> None:
         """Tell it the environment variables, if they are not those that it knows."""
-        # Another thread may change them meanwhile.
-        variables = {name: value for name in os.environ if (value := os.environ.get(name)) is not None}
+        # What lies below it, where there is such: reading each variable takes as long as sending a call.
+        variables: Mapping[Any, Any] = getattr(os.environ, "_data", None) or os.environ
         if variables != self._variables:
-            self._variables = variables
-            self._frames.write(packed(Environment(variables)))
+            self._variables = dict(variables)
+            # Another thread may change them meanwhile.
+            known = {name: value for name in list(os.environ) if (value := os.environ.get(name)) is not None}
+            self._frames.write(packed(Environment(known)))
 
     async def attempt(self, exchange: Exchange, on_text: OnText | None) -> Answered | Failure:
         """Ask a provider once, from there."""
@@ -173,6 +196,7 @@ class _CallProcess:
 
     def _received(self, message: Any) -> None:
         if isinstance(message, Ready):
+            self._has_begun()
             self.is_ready = self.was_ready = True
         elif isinstance(message, Outcome) and message.number in self._waiting:
             future, *_ = self._waiting[message.number]

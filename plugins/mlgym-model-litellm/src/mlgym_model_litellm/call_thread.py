@@ -9,6 +9,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from mlgym_model_litellm.call_executor import CallExecutor
 from mlgym_model_litellm.call_processes import CallProcesses
 
 Result = TypeVar("Result")
@@ -34,6 +35,7 @@ class CallThread:
         # What `epoll` watches belongs to all that are forked: one that closes its copy of a connection would take it
         # out of the parent's watch, too. `poll` keeps nothing in the kernel.
         self._loop = asyncio.SelectorEventLoop(selectors.PollSelector())
+        self._loop.set_default_executor(CallExecutor())
         self._users = 0
         self._thread = threading.Thread(target=self._run, name="mlgym-litellm", daemon=True)
         self._thread.start()
