@@ -106,7 +106,7 @@ class MeteredModel(EpisodeModel):
             # Programs could otherwise leave calls behind, of which no budget knows.
             asked = self.count_tokens(messages, tools)
             seconds = time.perf_counter() - began
-            said = min(call.reserved_tokens - call.request_tokens, int(seconds * _ANSWER_TOKENS_PER_SECOND))
+            said = call.answer_tokens_so_far()
             cut_off = ModelReply(
                 text="", finish_reason="interrupted", prompt_tokens=asked, completion_tokens=said, estimated=True
             )
@@ -236,6 +236,7 @@ class _Call(ModelCall):
         self._metered = metered
         self._sampling = sampling
         self._reservations = contextlib.ExitStack()
+        self._began = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -254,11 +255,19 @@ class _Call(ModelCall):
         self.reserved_usd = metered._model.price_usd(self.request_tokens, longest)
         for budget in metered._budgets:
             self._reservations.enter_context(budget.reserved(self.reserved_tokens, self.reserved_usd or 0.0))
+        self._began = time.perf_counter()
         return sampling
 
-    def attempt_failed(self, error: str, *, completion_tokens: int = 0) -> None:
+    def answer_tokens_so_far(self) -> int:
+        """Return how many tokens of an answer there may be since the attempt began, though nobody saw them."""
+        seconds = time.perf_counter() - self._began
+        return min(self.reserved_tokens - self.request_tokens, int(seconds * _ANSWER_TOKENS_PER_SECOND))
+
+    def attempt_failed(self, error: str, *, completion_tokens: int | None = None) -> None:
         metered = self._metered
         request_tokens = self._count_tokens()
+        if completion_tokens is None:
+            completion_tokens = self.answer_tokens_so_far()
         metered._count(request_tokens, completion_tokens, None)
         if not metered._is_over:
             metered._journal.model_attempt(
@@ -278,6 +287,7 @@ class _Call(ModelCall):
             )
         sampling = await self.reserve()
         await asyncio.sleep(pause)
+        self._began = time.perf_counter()
         return sampling
 
     def said(self, text: str) -> None:

@@ -124,12 +124,13 @@ class ModelCall(abc.ABC):
     repeat: int
 
     @abc.abstractmethod
-    def attempt_failed(self, error: str, *, completion_tokens: int = 0) -> None:
+    def attempt_failed(self, error: str, *, completion_tokens: int | None = None) -> None:
         """Count and record an attempt that failed, but for which the provider may charge.
 
         Args:
             error: What failed.
-            completion_tokens: Tokens of the answer, as far as it came.
+            completion_tokens: Tokens of the answer, as far as it came; None if nobody knows, in which case they are
+                estimated from the time that the attempt took.
         """
 
     @abc.abstractmethod

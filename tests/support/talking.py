@@ -74,11 +74,12 @@ class Parrot(Model):
         text = said[len(self.asked) % len(said)]
         self.asked.append((list(messages), sampling))
         await asyncio.sleep(self.seconds)
-        if text.startswith("cut"):
+        if text.startswith(("cut", "lost")):
             # Is asked again until it says something else.
             assert call is not None
-            call.attempt_failed("The parrot was cut off.", completion_tokens=2)
-            sampling = await call.next_attempt(float(text.removeprefix("cut")))
+            is_heard = text.startswith("cut")
+            call.attempt_failed("The parrot was cut off.", completion_tokens=2 if is_heard else None)
+            sampling = await call.next_attempt(float(text.removeprefix("cut").removeprefix("lost")))
             return await self.complete(messages, tools, sampling, call)
         if call is not None:
             call.said(text)

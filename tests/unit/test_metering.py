@@ -417,6 +417,18 @@ def test_accounts_count_calls_that_were_cut_off_with_their_runner(tmp_path: Path
     assert usage.total_cost_usd is None
 
 
+def test_attempts_of_which_nobody_heard_count_by_their_time(tmp_path: Path) -> None:
+    model = parrot("lost0.5,lost0,fine", seconds=0.1, answer=30)
+    with make("examples/number", model=model, runs_dir=tmp_path) as env:
+        env.reset()
+        assert model_of(env).complete(HELLO).text == "fine"
+        env.step({"tool": "submit"})
+    # 200 tokens a second, of the attempt alone and not of the pause, up to the longest answer.
+    tokens = [one["completion_tokens"] for one in events(env, "model_attempt")]
+    assert all(20 <= count <= 30 for count in tokens)
+    assert result(env).tokens.completion == sum(tokens) + 4
+
+
 def test_failed_attempts_count(tmp_path: Path) -> None:
     model = parrot("cut0,cut0,fine", price=0.01, answer=20)
     with make("examples/number", model=model, max_cost=0.8, runs_dir=tmp_path) as env:

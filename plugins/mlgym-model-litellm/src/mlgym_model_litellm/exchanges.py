@@ -96,7 +96,8 @@ async def attempt(
     return dataclasses.replace(
         failure,
         may_cost=failure.may_cost or passage.answered,
-        completion_tokens=count_text(exchange.request["model"], "".join(said)),
+        # Of an answer in one piece nobody knows what was said before it failed.
+        completion_tokens=count_text(exchange.request["model"], "".join(said)) if exchange.stream else None,
     )
 
 

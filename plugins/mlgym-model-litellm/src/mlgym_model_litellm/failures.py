@@ -54,14 +54,14 @@ class Failure:
         retry: Whether trying again may help.
         after: Seconds that the provider asks to wait for; None if it does not say.
         may_cost: Whether the provider may charge for it.
-        completion_tokens: Tokens of the answer, as far as it came.
+        completion_tokens: Tokens of the answer, as far as it came; None if nobody knows.
     """
 
     error: ModelError
     retry: bool
     after: float | None = None
     may_cost: bool = False
-    completion_tokens: int = 0
+    completion_tokens: int | None = None
 
 
 def failure_of(error: Exception, model: str, key_hint: str, seconds: float) -> Failure:
