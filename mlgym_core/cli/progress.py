@@ -171,7 +171,8 @@ def _state(result: EpisodeResult) -> str:
 
 
 _WIDE = 100
-_WIDE_FOR_SUITES = 120
+_WIDE_FOR_SUITES = 140
+_ROOM_FOR_ALL = 110
 _OUTCOMES = {
     "completed": "scored",
     "invalid_submission": "invalid",
@@ -227,10 +228,11 @@ def suite_table(rows: Sequence[ResultRow], width: int) -> Table:
     """Return the table of a run of suites: beside each score the baselines, the published one and ours.
 
     Args:
-        width: Columns of the terminal. Headings are broken where there are fewer than 120.
+        width: Columns of the terminal. Headings are broken where there are fewer than 140, and of fewer than 110
+            columns some are left out: `mlgym report` has all of them.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    columns = columns_of(rows)
+    columns = [column for column in columns_of(rows) if width >= _ROOM_FOR_ALL or not column.is_extra]
     for column in columns:
         heading = column.heading if width >= _WIDE_FOR_SUITES else column.short
         if column.is_text:

@@ -115,12 +115,14 @@ class Column:
         short: The same where there is little room, in several lines.
         cells: Its content, a text for each row.
         is_text: Whether it holds words, not numbers.
+        is_extra: Whether it is left out where there is little room.
     """
 
     heading: str
     short: str
     cells: Sequence[str]
     is_text: bool = False
+    is_extra: bool = False
 
 
 def columns_of(rows: Sequence[ResultRow]) -> list[Column]:
@@ -136,13 +138,13 @@ def columns_of(rows: Sequence[ResultRow]) -> list[Column]:
     if any(row.repeat for row in rows):
         columns.append(Column("repeat", "re-\npeat", [str(row.repeat) for row in rows]))
     columns += [
-        Column("metric", "metric", [_metric(row) for row in rows], is_text=True),
+        Column("metric", "metric", [_metric(row) for row in rows], is_text=True, is_extra=True),
         Column("published baseline", "pub-\nlished", [_published(row) for row in rows]),
         Column("our baseline", "base-\nline", [shown_number(row.baseline) for row in rows]),
         Column("score", "score", [shown_number(row.score) for row in rows]),
         Column("normalised", "normal-\nised", [_normalized(row) for row in rows]),
         Column("time", "time", [shown_seconds(row.wall_s) for row in rows]),
-        Column("processor time", "proc.\ntime", [shown_seconds(row.processor_s) for row in rows]),
+        Column("processor time", "processor\ntime", [shown_seconds(row.processor_s) for row in rows], is_extra=True),
     ]
     if any(row.outcome != "scored" for row in rows):
         columns.append(Column("outcome", "outcome", [row.outcome for row in rows], is_text=True))

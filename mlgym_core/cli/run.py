@@ -300,7 +300,7 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
     elif finished:
         console = Console()
         # A table in a file has no window to fit into.
-        console = console if console.is_terminal else Console(width=120)
+        console = console if console.is_terminal else Console(width=160 if rows else 120)
         console.print(suite_table(rows, console.width) if rows else result_table(finished, console.width))
         for note in notes_of(rows):
             click.echo(note, err=True)
