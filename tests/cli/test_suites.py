@@ -15,7 +15,8 @@ from mlgym_core import PublishedScore, SuiteSpec, TaskMetric, TaskSpec
 @hookimpl
 def mlgym_tasks():
     yield from ExamplePlugin().mlgym_tasks()
-    yield TaskSpec("examples/unprepared", "unprepared:Unprepared", "No data", metrics=(TaskMetric("value"),))
+    metrics = (TaskMetric("value"), TaskMetric("seed"))
+    yield TaskSpec("examples/awaiting", "example_tasks:Awaiting", "Without its data", metrics=metrics)
 
 @hookimpl
 def mlgym_suites():
@@ -29,22 +30,11 @@ def mlgym_suites():
         },
     )
     yield SuiteSpec("capped", "Few steps", tasks=("examples/number",), limits={"max_steps": 2})
-    yield SuiteSpec("partly", "One fails", tasks=("examples/unprepared", "examples/number"))
+    yield SuiteSpec("partly", "One fails", tasks=("examples/awaiting", "examples/number"))
     yield SuiteSpec(
         "elsewhere", "Not here", tasks=("proteins/fold",), distributions={"proteins/fold": "mlgym-task-proteins"}
     )
     yield SuiteSpec("huge", "No such variant", tasks=("examples/number",), variants={"examples/number": "huge"})
-"""
-UNPREPARED = """
-from pathlib import Path
-from example_tasks import Number
-from mlgym_core import DataError
-
-class Unprepared(Number):
-    def prepare(self, preparation):
-        if not Path(__file__).with_name("arrived").exists():
-            raise DataError("The file train.csv is not here: mlgym data import.")
-        super().prepare(preparation)
 """
 
 
@@ -53,7 +43,6 @@ def mlgym(tmp_path: Path) -> CommandLine:
     command_line = CommandLine(tmp_path)
     path = tmp_path / "site" / "installed_example_plugin.py"
     path.write_text(path.read_text().partition("@hookimpl")[0] + SOURCE)
-    (tmp_path / "site" / "unprepared.py").write_text(UNPREPARED)
     return command_line
 
 
@@ -92,22 +81,22 @@ def test_a_task_that_cannot_be_prepared_keeps_no_other_from_being_played(mlgym: 
     assert done.returncode == 1
     *episodes, run = lines(done.stdout)
     outcomes = {episode["task"]: episode["status"] for episode in episodes}
-    assert outcomes == {"examples/unprepared": "infrastructure_failure", "examples/number": "completed"}
+    assert outcomes == {"examples/awaiting": "infrastructure_failure", "examples/number": "completed"}
     assert [row["outcome"] for row in run["table"]] == ["failed", "scored"]
     assert "train.csv is not here: mlgym data import." in run["table"][0]["reason"]
-    assert "examples/unprepared cannot be prepared" in done.stderr
+    assert "examples/awaiting cannot be prepared" in done.stderr
     assert "Traceback" not in done.stderr
     # Once the data are there, the rest is played, and the table is whole.
-    (mlgym.folder / "site" / "arrived").touch()
+    (mlgym.folder / "arrived").touch()
     done = mlgym("resume", "r", "--json")
     assert done.returncode == 0, done.stderr
     *episodes, run = lines(done.stdout)
-    assert [episode["task"] for episode in episodes] == ["examples/unprepared"]
+    assert [episode["task"] for episode in episodes] == ["examples/awaiting"]
     assert [row["outcome"] for row in run["table"]] == ["scored", "scored"]
 
 
 def test_the_only_task_of_a_run_is_an_error(mlgym: CommandLine) -> None:
-    done = mlgym("run", "examples/unprepared", "--agent", "baseline")
+    done = mlgym("run", "examples/awaiting", "--agent", "baseline")
     assert done.returncode == 1
     assert "Error: The file train.csv is not here" in done.stderr
 
@@ -154,8 +143,8 @@ def test_preparing_a_suite(mlgym: CommandLine) -> None:
     done = mlgym("prepare", "--suite", "partly", "--sandbox", "process")
     assert done.returncode == 1
     assert "examples/number (full) is ready" in done.stdout
-    assert "examples/unprepared cannot be prepared: The file train.csv is not here" in done.stderr
-    assert "1 of 2 tasks are not ready: examples/unprepared" in done.stderr
+    assert "examples/awaiting cannot be prepared: The file train.csv is not here" in done.stderr
+    assert "1 of 2 tasks are not ready: examples/awaiting" in done.stderr
     assert mlgym("prepare", "--suite", "both", "--sandbox", "process").returncode == 0
     assert mlgym("prepare").returncode == 2
 
