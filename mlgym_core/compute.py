@@ -43,15 +43,20 @@ class ComputeLedger:
         if origin is not None:
             origin._forks.append(self)
 
-    @contextlib.contextmanager
-    def command(self) -> Iterator[None]:
-        """Count the time of a command of the agent's."""
-        self._command_began = began = time.monotonic()
-        try:
-            yield
-        finally:
+    @property
+    def runs_command(self) -> bool:
+        """Whether a command of the agent's is running."""
+        return self._command_began is not None
+
+    def begin_command(self) -> None:
+        """Count the time from now until `end_command` as that of a command of the agent's."""
+        self._command_began = time.monotonic()
+
+    def end_command(self) -> None:
+        """The command has ended."""
+        if self._command_began is not None:
+            self._command_seconds += time.monotonic() - self._command_began
             self._command_began = None
-            self._command_seconds += time.monotonic() - began
 
     @contextlib.contextmanager
     def grading(self) -> Iterator[None]:

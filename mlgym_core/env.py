@@ -11,7 +11,7 @@ import dataclasses
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -601,8 +601,13 @@ class AsyncEnv(ToolContext):
 
     async def _run_in_shell(self, episode: Episode, command: str, seconds: float | None) -> ToolResult:
         episode.command_was_ended = False
-        with episode.compute.command(), self._watched(episode):
+        self._watch(episode)
+        episode.compute.begin_command()
+        try:
             result = await episode.workplace.run(command, seconds)
+        finally:
+            episode.compute.end_command()
+        self._record_compute(episode)
         text = as_text(result.output)
         notes = []
         timed_out = result.timed_out and not episode.command_was_ended
@@ -627,26 +632,28 @@ class AsyncEnv(ToolContext):
             text=text, exit_code=result.exit_code, truncated=result.omitted_bytes > 0, timed_out=timed_out
         )
 
-    @contextlib.contextmanager
-    def _watched(self, episode: Episode) -> Iterator[None]:
-        """Look now and then at what a command uses while it runs: record it, and end the command at the limit."""
-        loop = asyncio.get_running_loop()
-        timer: asyncio.TimerHandle
+    def _watch(self, episode: Episode) -> None:
+        """See to it that what commands use is looked at while they run, as long as the episode goes on.
 
-        def look() -> None:
-            nonlocal timer
+        One timer for all commands: most of them end before anybody looks, and should not have to pay for one each.
+        """
+        loop = asyncio.get_running_loop()
+        if episode.watching_loop is loop:
+            return
+        if episode.watch is not None:
+            episode.watch.cancel()
+        episode.watching_loop = loop
+        episode.watch = loop.call_later(_LOOK_SECONDS, self._look, episode)
+
+    def _look(self, episode: Episode) -> None:
+        """Record what a command has used, and end it at the limit."""
+        if episode.compute.runs_command:
             if self._used_up(episode) is not None:
                 episode.command_was_ended |= episode.workplace.end_command()
             with contextlib.suppress(OSError):  # the next event says that the disk is full
                 self._record_compute(episode)
-            timer = loop.call_later(_LOOK_SECONDS, look)
-
-        timer = loop.call_later(_LOOK_SECONDS, look)
-        try:
-            yield
-        finally:
-            timer.cancel()
-        self._record_compute(episode)
+        assert episode.watching_loop is not None
+        episode.watch = episode.watching_loop.call_later(_LOOK_SECONDS, self._look, episode)
 
     @staticmethod
     def _record_compute(episode: Episode) -> None:
@@ -816,6 +823,8 @@ class AsyncEnv(ToolContext):
         if episode.model is not None:
             episode.model.close()
         # An episode answers for its forks, too; they for themselves.
+        if episode.watch is not None:
+            episode.watch.cancel()
         episode.compute.settle()
         compute = episode.compute.used()
         used = episode.budget.spent if episode.model is None or not episode.is_fork else episode.model.usage

@@ -166,6 +166,9 @@ class Episode:
     is_ending: bool = False
     command_was_ended: bool = False
     """Whether `end_command` ended the last command."""
+    watch: asyncio.TimerHandle | None = None
+    """When is looked next at what commands use; with the event loop that does it."""
+    watching_loop: asyncio.AbstractEventLoop | None = None
     compute_recorded: float = field(default_factory=time.monotonic)
     """When the record was last told what was used."""
 
