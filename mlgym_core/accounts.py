@@ -48,8 +48,8 @@ def used_before(run_folder: Path, model: Model | None) -> tuple[Usage, float]:
 def recorded_compute(run_folder: Path) -> float | None:
     """Return the processor time of all attempts at a run's episodes as far as it is recorded, in seconds.
 
-    None if it is unknown of one of them. Of an attempt that was cut off, that is what the record said last. What
-    episodes used in forks counts once, as theirs.
+    None if it is unknown of one of them. Of an attempt that was cut off, that is what the record said last, if it had
+    come to that. What episodes used in forks counts once, as theirs.
     """
     used = 0.0
     attempts = (*run_folder.glob("episodes/*/trajectory.jsonl"), *run_folder.glob("episodes/*/attempts/*/*.jsonl"))
@@ -62,7 +62,7 @@ def recorded_compute(run_folder: Path) -> float | None:
             elif event["type"] == "compute":
                 last = event
             elif event["type"] == "end":
-                last = event.get("compute")
+                last = event.get("compute") or {}
         if origin is not None or last is None:
             continue
         seconds = last.get("processor_s")

@@ -12,6 +12,7 @@ from runners import Runner
 
 from mlgym_core import CapabilityError, Env, EpisodeResult, Host, UsageError, make
 from mlgym_core.accounts import recorded_compute
+from mlgym_core.compute import ComputeLedger
 from mlgym_core.sandbox import control_groups
 from mlgym_core.sandbox.bwrap import BwrapSandbox
 from mlgym_core.types import Compute
@@ -170,6 +171,24 @@ def test_where_nothing_counts_there_is_no_limit(monkeypatch: pytest.MonkeyPatch)
         compute = finish(env)
     # Unknown is unknown, never 0.
     assert (compute.processor_s, compute.processor_counter) == (None, None)
+
+
+def test_devices_count_as_long_as_commands_run() -> None:
+    whole = ComputeLedger(lambda: 3.0, counter="control group", devices=2)
+    fork = ComputeLedger(lambda: 1.0, counter="control group", devices=2, origin=whole)
+    for ledger in (whole, fork):
+        ledger.begin_command()
+        time.sleep(0.01)
+        ledger.end_command()
+    used = whole.used()
+    assert used.processor_s == 4.0
+    assert used.devices == 2
+    assert used.device_s == pytest.approx(2 * used.command_s, abs=1e-5)
+    assert used.command_s > fork.used().command_s > 0
+    # One of them is unknown: so is the sum.
+    ComputeLedger(lambda: None, counter=None, devices=2, origin=whole)
+    assert whole.used().processor_s is None
+    assert whole.exhausted(0.1) is None
 
 
 def test_limits_that_cannot_be_meant() -> None:
