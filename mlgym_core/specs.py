@@ -28,6 +28,8 @@ EPISODE_LIMITS = (
 )
 """The limits of an episode: the fields of `Limits`, by the names that agents give theirs."""
 
+_ALWAYS_LIMITED = ("max_steps", "action_timeout")
+
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")
 
 
@@ -52,6 +54,8 @@ def _checked_limits(owner: str, limits: Mapping[str, float | None]) -> dict[str,
             raise UsageError(f"{owner} limits {name!r}; there are only: {', '.join(EPISODE_LIMITS)}.")
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
             raise UsageError(f"{owner}: its limit {name} is {value!r}; write a number, or None for no limit.")
+        if value is None and name in _ALWAYS_LIMITED:
+            raise UsageError(f"{owner}: its limit {name} is None; every episode has one: write a number.")
     return dict(limits)
 
 

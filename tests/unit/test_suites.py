@@ -72,6 +72,7 @@ def test_what_cannot_be_chosen_is_named(host: Host, suites: list[str], says: str
         ({"variants": "mini"}, "`variants` is 'mini'"),
         ({"limits": {"max_step": 3}}, "there are only: max_steps"),
         ({"limits": {"max_steps": "3"}}, "write a number"),
+        ({"limits": {"max_steps": None}}, "every episode has one"),
         ({"distributions": {"games/go": "mlgym-task-games"}}, "`distributions` names games/go"),
         ({"published_baselines": {"games/blotto": 0.5}}, "`published_baselines` is"),
         ({"tasks": ("games/blotto", "games/blotto")}, "names a task twice"),
