@@ -122,6 +122,7 @@ if TYPE_CHECKING:
         ExecutorSpec as ExecutorSpec,
         MetricSpec as MetricSpec,
         ModelSpec as ModelSpec,
+        PublishedScore as PublishedScore,
         Resources as Resources,
         SandboxSpec as SandboxSpec,
         SuiteSpec as SuiteSpec,
@@ -175,7 +176,8 @@ _NAMES = {
     "mlgym_core.seeds": "derive_seed",
     "mlgym_core.settings": "cache_dir is_offline",
     "mlgym_core.specs": (
-        "AgentSpec ExecutorSpec MetricSpec ModelSpec Resources SandboxSpec SuiteSpec TaskMetric TaskSpec ToolSpec"
+        "AgentSpec ExecutorSpec MetricSpec ModelSpec PublishedScore Resources SandboxSpec SuiteSpec TaskMetric "
+        "TaskSpec ToolSpec"
     ),
     "mlgym_core.splits": "secret_order",
     "mlgym_core.types": ("EpisodeResult Observation Score ToolCall"),

@@ -45,6 +45,33 @@ def used_before(run_folder: Path, model: Model | None) -> tuple[Usage, float]:
     return usage, _covered(times)
 
 
+def recorded_compute(run_folder: Path) -> float | None:
+    """Return the processor time of all attempts at a run's episodes as far as it is recorded, in seconds.
+
+    None if it is unknown of one of them. Of an attempt that was cut off, that is what the record said last, if it had
+    come to that. What episodes used in forks counts once, as theirs.
+    """
+    used = 0.0
+    attempts = (*run_folder.glob("episodes/*/trajectory.jsonl"), *run_folder.glob("episodes/*/attempts/*/*.jsonl"))
+    for path in attempts:
+        last: dict[str, Any] | None = None
+        origin: object = None
+        for event in _events(path):
+            if event["type"] == "reset" and event.get("seq") == 0:
+                origin = event.get("origin")
+            elif event["type"] == "compute":
+                last = event
+            elif event["type"] == "end":
+                last = event.get("compute") or {}
+        if origin is not None or last is None:
+            continue
+        seconds = last.get("processor_s")
+        if not isinstance(seconds, int | float):
+            return None
+        used += seconds
+    return round(used, 3)
+
+
 def _events(path: Path) -> Iterator[dict[str, Any]]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         # The last line of a runner that was killed may be cut off by a full disk.

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from mlgym_core.budgets import Budget, EpisodeClock
+from mlgym_core.compute import ComputeLedger
 from mlgym_core.episode import (
     Episode,
     EpisodeIdentity,
@@ -34,6 +35,7 @@ from mlgym_core.errors import (
     InfrastructureError,
     InvalidSubmission,
     MlgymError,
+    SandboxError,
     ToolError,
     UsageError,
 )
@@ -68,6 +70,10 @@ from mlgym_core.types import (
 from mlgym_core.workplace import Workplace
 
 Info = dict[str, Any]
+_LOOK_SECONDS = 1.0
+"""How often is looked at what a command uses. Most commands end before that."""
+_RECORD_SECONDS = 5.0
+"""How old may be what the record says of what was used."""
 StepResult = tuple[Observation, float, bool, bool, Info]
 
 
@@ -235,6 +241,7 @@ class AsyncEnv(ToolContext):
             _ledger=episode.ledger.copy(),
             _meter=episode.meter,
             _budget=episode.budget,
+            _compute=episode.compute,
             _best_validation=episode.best_validation,
             _seed=episode.seed,
         )
@@ -308,8 +315,20 @@ class AsyncEnv(ToolContext):
         folder = None if self._run_folder is None else episode_folder(self._run_folder, episode_id)
         place = None if origin is None else origin._workplace
         workplace = Workplace(self._prepared, self._sandbox_class, place, self._mounts)
+        resources = self._prepared.spec.resources
+        compute = ComputeLedger(
+            workplace.processor_seconds,
+            counter=self._sandbox_class.processor_time_counter(),
+            devices=0 if resources is None else resources.gpus,
+            origin=None if origin is None else origin._compute,
+        )
         try:
             await workplace.open()
+            if self.limits.max_processor_time is not None and compute.processor_seconds() is None:
+                raise SandboxError(
+                    f"The sandbox {self._sandbox_name!r} does not tell how much processor time its processes use, so "
+                    "that max_processor_time cannot be held. Leave it out, or choose another sandbox."
+                )
             journal = Journal(episode_id, folder, self._observers)
         except BaseException as error:
             await workplace.close()
@@ -319,7 +338,7 @@ class AsyncEnv(ToolContext):
             raise
         clock = EpisodeClock(self.limits, self._run_budget)
         budget = Budget.of_episode(self.limits) if origin is None else origin._budget
-        self._episode = Episode(episode_id, self._seed, folder, workplace, journal, ledger, clock, budget)
+        self._episode = Episode(episode_id, self._seed, folder, workplace, journal, ledger, clock, budget, compute)
         self._episode.is_fork = origin is not None
         if self._model is not None:
             budgets = [budget] if self._run_budget is None else [budget, self._run_budget]
@@ -525,7 +544,7 @@ class AsyncEnv(ToolContext):
                 exit_reason = "submitted"
             elif episode.model is not None and episode.model.exhausted is not None:
                 limit = episode.model.exhausted.limit
-            elif (late := episode.clock.exhausted()) is not None:
+            elif (late := episode.clock.exhausted() or self._used_up(episode)) is not None:
                 limit = late.limit
         if limit is not None:
             exit_reason = exit_reason_of(limit)
@@ -582,11 +601,20 @@ class AsyncEnv(ToolContext):
 
     async def _run_in_shell(self, episode: Episode, command: str, seconds: float | None) -> ToolResult:
         episode.command_was_ended = False
-        result = await episode.workplace.run(command, seconds)
+        self._watch(episode)
+        episode.compute.begin_command()
+        try:
+            result = await episode.workplace.run(command, seconds)
+        finally:
+            episode.compute.end_command()
+        self._record_compute(episode)
         text = as_text(result.output)
         notes = []
         timed_out = result.timed_out and not episode.command_was_ended
-        if result.timed_out and episode.command_was_ended:
+        used_up = self._used_up(episode) if result.timed_out and episode.command_was_ended else None
+        if used_up is not None:
+            notes.append(f"[The command was ended, and so were its processes: {used_up}]")
+        elif result.timed_out and episode.command_was_ended:
             notes.append("[The command was ended, and so were its processes.]")
         elif result.timed_out:
             notes.append(
@@ -603,6 +631,39 @@ class AsyncEnv(ToolContext):
         return ToolResult(
             text=text, exit_code=result.exit_code, truncated=result.omitted_bytes > 0, timed_out=timed_out
         )
+
+    def _watch(self, episode: Episode) -> None:
+        """See to it that what commands use is looked at while they run, as long as the episode goes on.
+
+        One timer for all commands: most of them end before anybody looks, and should not have to pay for one each.
+        """
+        loop = asyncio.get_running_loop()
+        if episode.watching_loop is loop:
+            return
+        if episode.watch is not None:
+            episode.watch.cancel()
+        episode.watching_loop = loop
+        episode.watch = loop.call_later(_LOOK_SECONDS, self._look, episode)
+
+    def _look(self, episode: Episode) -> None:
+        """Record what a command has used, and end it at the limit."""
+        if episode.compute.runs_command:
+            if self._used_up(episode) is not None:
+                episode.command_was_ended |= episode.workplace.end_command()
+            with contextlib.suppress(OSError):  # the next event says that the disk is full
+                self._record_compute(episode)
+        assert episode.watching_loop is not None
+        episode.watch = episode.watching_loop.call_later(_LOOK_SECONDS, self._look, episode)
+
+    @staticmethod
+    def _record_compute(episode: Episode) -> None:
+        now_ = time.monotonic()
+        if now_ - episode.compute_recorded > _RECORD_SECONDS:
+            episode.compute_recorded = now_
+            episode.journal.compute(episode.compute.used())
+
+    def _used_up(self, episode: Episode) -> BudgetExhausted | None:
+        return episode.compute.exhausted(self.limits.max_processor_time)
 
     async def read_file(self, path: str, max_bytes: int) -> bytes:
         return await self._current().workplace.read_file(path, max_bytes)
@@ -690,6 +751,7 @@ class AsyncEnv(ToolContext):
             return "submitted", None
         found = [episode.model.exhausted if episode.model is not None else None, episode.budget.exhausted()]
         found += [None if self._run_budget is None else self._run_budget.exhausted(), episode.clock.exhausted()]
+        found += [self._used_up(episode)]
         for exhausted in found:
             if exhausted is not None:
                 return exit_reason_of(exhausted.limit), exhausted.limit
@@ -713,7 +775,8 @@ class AsyncEnv(ToolContext):
                 score = invalid_score(self._prepared, split, self._protocol, str(problem))
             else:
                 order = GradingOrder(split, self._protocol, episode.seed, self._identity.repeat)
-                score = await grade_submission(self._prepared, submission, self._sandbox_class, order)
+                with episode.compute.grading():
+                    score = await grade_submission(self._prepared, submission, self._sandbox_class, order)
             if exit_reason is not None:
                 self._keep_submission(episode, submission, exit_reason)
             return score
@@ -760,6 +823,10 @@ class AsyncEnv(ToolContext):
         if episode.model is not None:
             episode.model.close()
         # An episode answers for its forks, too; they for themselves.
+        if episode.watch is not None:
+            episode.watch.cancel()
+        episode.compute.settle()
+        compute = episode.compute.used()
         used = episode.budget.spent if episode.model is None or not episode.is_fork else episode.model.usage
         self.result = self._base_result(episode.id, episode.folder).model_copy(
             update={
@@ -778,11 +845,14 @@ class AsyncEnv(ToolContext):
                 "cost_usd": used.total_cost_usd,
                 "tokens": Tokens(prompt=used.prompt_tokens, completion=used.completion_tokens),
                 "wall_s": round(episode.clock.elapsed, 6),
+                "compute": compute,
                 "integrity": Integrity(flags=(*self._standing_flags(), *(score.flags if score is not None else ()))),
             }
         )
         try:
-            episode.journal.end(status=status, exit_reason=exit_reason, return_=return_)
+            episode.journal.end(
+                status=status, exit_reason=exit_reason, return_=return_, compute=compute.model_dump(mode="json")
+            )
         finally:
             # Also where a full disk takes no record any more.
             episode.journal.close()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlgym_core.budgets import Budget, EpisodeClock
+from mlgym_core.compute import ComputeLedger
 from mlgym_core.errors import UsageError
 from mlgym_core.journal import Journal
 from mlgym_core.metering import MeteredModel
@@ -120,6 +122,7 @@ class Snapshot:
     _ledger: RewardLedger = field(repr=False)
     _meter: ValidationMeter = field(repr=False)
     _budget: Budget = field(repr=False)
+    _compute: ComputeLedger = field(repr=False)
     _best_validation: float | None = field(repr=False)
     _seed: int = field(repr=False)
 
@@ -146,6 +149,7 @@ class Episode:
     ledger: RewardLedger
     clock: EpisodeClock
     budget: Budget
+    compute: ComputeLedger
     model: MeteredModel | None = None
     is_fork: bool = False
     started_at: str = field(default_factory=now)
@@ -162,6 +166,11 @@ class Episode:
     is_ending: bool = False
     command_was_ended: bool = False
     """Whether `end_command` ended the last command."""
+    watch: asyncio.TimerHandle | None = None
+    """When is looked next at what commands use; with the event loop that does it."""
+    watching_loop: asyncio.AbstractEventLoop | None = None
+    compute_recorded: float = field(default_factory=time.monotonic)
+    """When the record was last told what was used."""
 
 
 def invalid_score(prepared: PreparedTask, split: Split, protocol: Protocol, reason: str) -> Score:

@@ -123,12 +123,19 @@ def mlgym_executors() -> Iterable[ExecutorSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def mlgym_suites() -> Iterable[SuiteSpec]:  # type: ignore[empty-body]
-    """Register named lists of tasks.
+    """Register named lists of tasks, with the variants and limits that they are run with.
 
     Example:
         @hookimpl
         def mlgym_suites():
-            yield SuiteSpec("matrix-games", "The three games", tasks=("games/blotto",))
+            yield SuiteSpec(
+                "quick",
+                "What is played in a minute",
+                tasks=("games/blotto", "vision/cifar10"),
+                variants={"vision/cifar10": "mini"},
+                limits={"max_processor_time": 600},
+                distributions={"games/blotto": "mlgym-task-games", "vision/cifar10": "mlgym-task-vision"},
+            )
     """
 
 

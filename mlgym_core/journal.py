@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlgym_core.interfaces import EpisodeEvent, ModelReply
-from mlgym_core.types import Observation, Score
+from mlgym_core.types import Compute, Observation, Score
 
 Observer = tuple[str, Callable[[EpisodeEvent], object]]
 """The name of a plugin, and its `mlgym_episode_events`."""
@@ -259,15 +259,26 @@ class Journal:
         """
         self._append("error", {"message": message})
 
-    def end(self, *, status: str, exit_reason: str, return_: float | None) -> None:
+    def compute(self, compute: Compute) -> None:
+        """What the episode has used of the machine so far: every few seconds, also while a command runs.
+
+        So it is known of a runner that was killed, too.
+
+        Args:
+            compute: As in the result; its fields are the event's.
+        """
+        self._append("compute", compute.model_dump(mode="json"))
+
+    def end(self, *, status: str, exit_reason: str, return_: float | None, compute: Mapping[str, Any]) -> None:
         """The episode is over.
 
         Args:
             status: As in the result.
             exit_reason: As in the result.
             return_: Sum of rewards; null after a failure of the infrastructure.
+            compute: As in the result.
         """
-        self._append("end", {"status": status, "exit_reason": exit_reason, "return": return_})
+        self._append("end", {"status": status, "exit_reason": exit_reason, "return": return_, "compute": compute})
 
     def close(self) -> None:
         """Close the file. Further events are an error of ours."""

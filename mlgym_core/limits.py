@@ -20,6 +20,7 @@ class Limits:
         max_steps: Actions.
         max_time: Wall time from reset, in seconds.
         max_working_time: Wall time from reset without that in which a language model was waited for, in seconds.
+        max_processor_time: Processor time of all processes that the agent starts, in seconds.
         max_validations: Validations under protocol `strict`. Further ones are refused; the episode goes on.
         max_cost: Cost of model calls, in US dollars.
         max_tokens: Tokens of model calls, prompts and completions together.
@@ -29,6 +30,7 @@ class Limits:
     max_steps: int = 50
     max_time: float | None = None
     max_working_time: float | None = None
+    max_processor_time: float | None = None
     max_validations: int | None = 20
     max_cost: float | None = None
     max_tokens: int | None = None

@@ -20,7 +20,7 @@ from mlgym_core.limits import Limits
 from mlgym_core.models import make_model
 from mlgym_core.preparation import prepare_task
 from mlgym_core.records import new_run_folder
-from mlgym_core.sandbox.selection import choose_sandbox, needs_of
+from mlgym_core.sandbox.selection import check_counts_processor_time, choose_sandbox, needs_of
 from mlgym_core.toolbox import load_tools
 from mlgym_core.types import PROTOCOLS, REWARD_SCHEMES, Protocol, RewardScheme
 
@@ -45,6 +45,8 @@ class EnvOptions(TypedDict, total=False):
         max_steps: Actions per episode, 50 unless given.
         max_time: Wall time per episode, in seconds; no limit unless given.
         max_working_time: The same without the time in which the language model is waited for.
+        max_processor_time: Processor time per episode of all processes that the agent starts, in seconds; no limit
+            unless given.
         max_validations: Validations per episode under protocol `strict`, 20 unless given.
         max_cost: Cost of model calls per episode, in US dollars; no limit unless given.
         max_tokens: Tokens of model calls per episode, prompts and completions together; no limit unless given.
@@ -65,6 +67,7 @@ class EnvOptions(TypedDict, total=False):
     max_steps: int
     max_time: float | None
     max_working_time: float | None
+    max_processor_time: float | None
     max_validations: int | None
     max_cost: float | None
     max_tokens: int | None
@@ -122,6 +125,8 @@ async def make_env(
     )
     needs = needs_of(host.tasks.spec(task))
     sandbox_name, sandbox_class = choose_sandbox(host, options.get("sandbox", "auto"), needs)
+    if limits.max_processor_time is not None:
+        check_counts_processor_time(sandbox_name, sandbox_class)
     prepared = await asyncio.to_thread(prepare_task, host, task, options.get("variant"), _log.info)
     runs_dir = options.get("runs_dir")
     if run_folder is None and runs_dir is not None:

@@ -23,19 +23,20 @@ from mlgym_core import __version__
 from mlgym_core.accounts import used_before
 from mlgym_core.budgets import LONG_ANSWER, Budget
 from mlgym_core.env import AsyncEnv
-from mlgym_core.episode import EpisodeIdentity
-from mlgym_core.errors import BudgetExhausted, InfrastructureError, UnknownNameError, UsageError
+from mlgym_core.episode import EpisodeIdentity, now
+from mlgym_core.errors import BudgetExhausted, InfrastructureError, MlgymError, UnknownNameError, UsageError
 from mlgym_core.face import Env
 from mlgym_core.host import Host
 from mlgym_core.ids import did_you_mean, slug
 from mlgym_core.interfaces import Agent, EpisodeEvent, Executor, Message, Model, Mount, ToolSchema
 from mlgym_core.journal import Observer
 from mlgym_core.limits import Limits, RunLimits
+from mlgym_core.machine import describe_machine
 from mlgym_core.making import EnvOptions, make_env
 from mlgym_core.models import make_model, secret_options
 from mlgym_core.preparation import prepare_task
 from mlgym_core.records import episode_folder, read_json, write_json
-from mlgym_core.sandbox.selection import choose_sandbox, needs_of
+from mlgym_core.sandbox.selection import check_counts_processor_time, choose_sandbox, needs_of
 from mlgym_core.signatures import checked_arguments, options_model
 from mlgym_core.toolbox import load_tools, offered_tools, secret_tool_options
 from mlgym_core.types import EpisodeResult, Frozen, Protocol, RewardScheme
@@ -57,6 +58,9 @@ class RunPlan(Frozen):
         attempts: How often an episode is tried when the infrastructure fails.
         limits_of_agents: Limits that hold for an agent instead of the run's, by the agent's id; likewise
             `tools_of_agents`. They are those of the agents' specs, unless the plan says something itself.
+        suites: Where the tasks come from, for the record.
+        variants_of_tasks: The data variants by task where `variant` names none.
+        limits_of_tasks: Limits that hold for a task instead of the run's; of these and an agent's, the tighter.
     """
 
     tasks: tuple[str, ...]
@@ -78,6 +82,7 @@ class RunPlan(Frozen):
     max_steps: int = 50
     max_time: float | None = None
     max_working_time: float | None = None
+    max_processor_time: float | None = None
     max_cost: float | None = None
     max_tokens: int | None = None
     max_run_cost: float | None = None
@@ -88,6 +93,21 @@ class RunPlan(Frozen):
     attempts: int = Field(default=2, ge=1)
     limits_of_agents: dict[str, dict[str, int | float | None]] = Field(default_factory=dict)
     tools_of_agents: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    suites: tuple[str, ...] = ()
+    variants_of_tasks: dict[str, str] = Field(default_factory=dict)
+    limits_of_tasks: dict[str, dict[str, int | float | None]] = Field(default_factory=dict)
+
+    def variant_of(self, task: str) -> str | None:
+        """Return the data variant of a task; None for its first."""
+        return self.variant if self.variant is not None else self.variants_of_tasks.get(task)
+
+    def limits_of(self, agent: str, task: str) -> dict[str, int | float | None]:
+        """Return the limits of an agent's episodes of a task, by name."""
+        own = self.limits_of_agents.get(agent, {})
+        limits = {name: getattr(self, name) for name in Limits.__annotations__} | own
+        for name, limit in self.limits_of_tasks.get(task, {}).items():
+            limits[name] = _tighter(limit, limits[name]) if name in own else limit
+        return limits
 
 
 class EpisodePlan(Frozen):
@@ -122,13 +142,18 @@ def planned_episodes(plan: RunPlan) -> list[EpisodePlan]:
             for repeat in range(plan.repeat):
                 # What earlier versions did not know is left out unless it is used: their runs can be resumed.
                 model = [plan.model, plan.model_options] if plan.model_options else plan.model
-                identity: list[Any] = [task, plan.variant, agent, plan.agent_options, model, repeat]
+                identity: list[Any] = [task, plan.variant_of(task), agent, plan.agent_options, model, repeat]
                 if plan.tool_options or plan.grants:
                     identity.append([plan.tool_options, sorted(plan.grants)])
                 digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
                 name = f"{slug(task)}-{slug(agent)}-{repeat}-{digest}"
                 episodes.append(EpisodePlan(id=name, task=task, agent=agent, repeat=repeat))
     return episodes
+
+
+def _tighter(one: float | None, other: float | None) -> float | None:
+    """Return the tighter of two limits; None is no limit."""
+    return min((limit for limit in (one, other) if limit is not None), default=None)
 
 
 def _with_agents_own(host: Host, plan: RunPlan) -> RunPlan:
@@ -185,6 +210,7 @@ class Run:
             "run_id": folder.name,
             "started_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             "plan": run.plan.model_dump(mode="json"),
+            "machine": describe_machine(),
             "versions": {
                 "mlgym-core": __version__,
                 "python": platform.python_version(),
@@ -243,8 +269,9 @@ class Run:
                 raise UsageError(f"Something is named twice: {', '.join(repeated)}. Use --repeat for more episodes.")
         for task in plan.tasks:
             spec = self._host.tasks.spec(task)
-            if plan.variant is not None and plan.variant not in spec.variants:
-                raise UsageError(f"Task {task!r} has no variant {plan.variant!r}. It has: {', '.join(spec.variants)}.")
+            variant = plan.variant_of(task)
+            if variant is not None and variant not in spec.variants:
+                raise UsageError(f"Task {task!r} has no variant {variant!r}. It has: {', '.join(spec.variants)}.")
         known: set[str] = set()
         for agent in plan.agents:
             spec_of_agent = self._host.agents.spec(agent)
@@ -267,7 +294,9 @@ class Run:
         self._host.executors.spec(plan.executor)
         self._check_model()
         for task in plan.tasks:
-            choose_sandbox(self._host, plan.sandbox, needs_of(self._host.tasks.spec(task)))
+            name, sandbox_class = choose_sandbox(self._host, plan.sandbox, needs_of(self._host.tasks.spec(task)))
+            if any(plan.limits_of(agent, task)["max_processor_time"] is not None for agent in plan.agents):
+                check_counts_processor_time(name, sandbox_class)
 
     def _tools_of(self, agent: str) -> list[str]:
         """Return the ids of the tools that an agent is offered."""
@@ -282,7 +311,8 @@ class Run:
 
     def _check_own(self, agent: str) -> None:
         """Check the limits and the tools that an agent brings along."""
-        Limits(**cast(Any, self._limits_of(agent)))
+        for task in self.plan.tasks:
+            Limits(**cast(Any, self.plan.limits_of(agent, task)))
         spec = self._host.agents.spec(agent)
         offered = self._tools_of(agent)
         if missing := [tool for tool in spec.needs_tools if tool not in offered]:
@@ -299,12 +329,6 @@ class Run:
                     "tools that it is to use with --tools."
                 ) from None
 
-    def _limits_of(self, agent: str) -> dict[str, int | float | None]:
-        """Return the limits of an agent's episodes by name."""
-        return {name: getattr(self.plan, name) for name in Limits.__annotations__} | self.plan.limits_of_agents.get(
-            agent, {}
-        )
-
     def _check_model(self) -> None:
         plan = self.plan
         RunLimits(**{name: getattr(plan, name) for name in RunLimits.__annotations__})
@@ -319,7 +343,8 @@ class Run:
         if all(self.finished(episode) is not None for episode in self.episodes):
             return
         self._model.check()
-        costs = [plan.max_run_cost, *(self._limits_of(agent)["max_cost"] for agent in plan.agents)]
+        kinds = {(episode.agent, episode.task) for episode in self.episodes}
+        costs = [plan.max_run_cost, *(plan.limits_of(*kind)["max_cost"] for kind in kinds)]
         limits_cost = any(cost is not None for cost in costs)
         if limits_cost and self._model.price_usd(1000, 1000) is None:
             _to_standard_error(
@@ -357,14 +382,25 @@ class Run:
     async def play(self, progress: Progress = lambda *_: None) -> AsyncIterator[EpisodeResult]:
         """Play the episodes that are not finished and yield each result when it is there.
 
+        Of several tasks, one that cannot be prepared is a failure of the infrastructure in its episodes alone.
+
         Raises:
             UsageError: if another process plays this run.
+            MlgymError: if the only task of the run cannot be prepared.
         """
         with self._only_player():
             waiting = [episode for episode in self.episodes if self.finished(episode) is None]
+            problems: dict[str, str] = {}
             for task in dict.fromkeys(episode.task for episode in waiting):
                 # Once, before episodes compete for it.
-                await asyncio.to_thread(prepare_task, self._host, task, self.plan.variant, _to_standard_error)
+                if (problem := await asyncio.to_thread(self._prepare, task)) is not None:
+                    problems[task] = problem
+            for episode in waiting:
+                if episode.task in problems:
+                    result = self._record_unprepared(episode, problems[episode.task])
+                    progress(episode, result)
+                    yield result
+            waiting = [episode for episode in waiting if episode.task not in problems]
             for agent in dict.fromkeys(episode.agent for episode in waiting):
                 await asyncio.to_thread(self._make_agent(agent).sandbox_mounts)
             executor: Executor = self._host.executors.load(self.plan.executor)()
@@ -378,6 +414,47 @@ class Run:
             finally:
                 if self._model is not None:
                     await self._model.close()
+
+    def _prepare(self, task: str) -> str | None:
+        """Prepare a task, and return why that failed, if it did and there are others to be played."""
+        try:
+            prepare_task(self._host, task, self.plan.variant_of(task), _to_standard_error)
+        except Exception as error:
+            if len(self.plan.tasks) == 1:
+                raise
+            problem = str(error) if isinstance(error, MlgymError) else f"{type(error).__name__}: {error}"
+            _to_standard_error(f"{task} cannot be prepared, and the others are played without it: {problem}")
+            return problem
+        return None
+
+    def _record_unprepared(self, episode: EpisodePlan, problem: str) -> EpisodeResult:
+        """Record that an episode could not begin since its task could not be prepared, and return its result."""
+        spec = self._host.tasks.spec(episode.task)
+        folder = episode_folder(self.folder, episode.id)
+        result = EpisodeResult(
+            episode_id=episode.id,
+            task=episode.task,
+            task_version=spec.version,
+            data_hash="",
+            variant=self.plan.variant_of(episode.task) or spec.variants[0],
+            protocol=self.plan.protocol,
+            reward=self.plan.reward,
+            sandbox=choose_sandbox(self._host, self.plan.sandbox, needs_of(spec))[0],
+            agent=episode.agent,
+            model=self.plan.model,
+            seed=self.plan.seed,
+            repeat=episode.repeat,
+            started_at=now(),
+            error=f"The task could not be prepared: {problem}",
+            status="infrastructure_failure",
+            exit_reason="error",
+            steps=0,
+            wall_s=0.0,
+            dir=str(folder),
+        )
+        _set_aside(folder)
+        write_json(folder / "episode.json", result.model_dump(mode="json"))
+        return result
 
     def _begin_budget(self) -> Budget | None:
         limits = RunLimits(**{name: getattr(self.plan, name) for name in RunLimits.__annotations__})
@@ -434,7 +511,9 @@ class Run:
     ) -> AsyncEnv:
         plan = self.plan
         names = set(EnvOptions.__annotations__) - {"runs_dir", "model", "model_options"}
-        options: dict[str, Any] = {name: getattr(plan, name) for name in names} | self._limits_of(episode.agent)
+        options: dict[str, Any] = {name: getattr(plan, name) for name in names}
+        options |= plan.limits_of(episode.agent, episode.task)
+        options["variant"] = plan.variant_of(episode.task)
         options["tools"] = self._tools_of(episode.agent)
         options["tool_options"] = self._tool_options_of(episode.agent)
         return await make_env(
@@ -463,7 +542,8 @@ class Run:
         self._check()
         for episode in self.episodes:
             if episode.repeat == 0:
-                await asyncio.to_thread(prepare_task, self._host, episode.task, self.plan.variant, _to_standard_error)
+                variant = self.plan.variant_of(episode.task)
+                await asyncio.to_thread(prepare_task, self._host, episode.task, variant, _to_standard_error)
                 async with await self._environment(episode, None) as env:
                     await env.reset()
                     agent = self._make_agent(episode.agent)

@@ -20,12 +20,15 @@ EPISODE_LIMITS = (
     "max_steps",
     "max_time",
     "max_working_time",
+    "max_processor_time",
     "max_validations",
     "max_cost",
     "max_tokens",
     "action_timeout",
 )
 """The limits of an episode: the fields of `Limits`, by the names that agents give theirs."""
+
+_ALWAYS_LIMITED = ("max_steps", "action_timeout")
 
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*\Z")
 
@@ -43,6 +46,17 @@ def _check_direction(direction: object) -> None:
 def _check_text(owner: str, name: str, value: object) -> None:
     if not isinstance(value, str):
         raise UsageError(f"{owner}: `{name}` is {value!r}; write a string.")
+
+
+def _checked_limits(owner: str, limits: Mapping[str, float | None]) -> dict[str, float | None]:
+    for name, value in limits.items():
+        if name not in EPISODE_LIMITS:
+            raise UsageError(f"{owner} limits {name!r}; there are only: {', '.join(EPISODE_LIMITS)}.")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise UsageError(f"{owner}: its limit {name} is {value!r}; write a number, or None for no limit.")
+        if value is None and name in _ALWAYS_LIMITED:
+            raise UsageError(f"{owner}: its limit {name} is None; every episode has one: write a number.")
+    return dict(limits)
 
 
 def _as_tuple(owner: str, name: str, values: object, kind: type) -> tuple[Any, ...]:
@@ -208,12 +222,7 @@ class AgentSpec(Spec):
         object.__setattr__(self, "needs_tools", _as_tuple(owner, "needs_tools", self.needs_tools, str))
         if self.tools is not None:
             object.__setattr__(self, "tools", _as_tuple(owner, "tools", self.tools, str))
-        for name, value in self.limits.items():
-            if name not in EPISODE_LIMITS:
-                raise UsageError(f"{owner} limits {name!r}; there are only: {', '.join(EPISODE_LIMITS)}.")
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-                raise UsageError(f"{owner}: its limit {name} is {value!r}; write a number, or None for no limit.")
-        object.__setattr__(self, "limits", dict(self.limits))
+        object.__setattr__(self, "limits", _checked_limits(owner, self.limits))
 
 
 @dataclass(frozen=True)
@@ -282,14 +291,41 @@ class ExecutorSpec(Spec):
     kind: ClassVar[str] = "executor"
 
 
+@dataclass(frozen=True, kw_only=True)
+class PublishedScore:
+    """What somebody has published for a task: in a suite, the baseline that readers know.
+
+    Attributes:
+        value: The score.
+        metric: Name of the metric, which need not be the one that counts here.
+        source: Where it was published.
+    """
+
+    value: float
+    metric: str
+    source: str
+
+    def __post_init__(self) -> None:
+        if isinstance(self.value, bool) or not isinstance(self.value, int | float):
+            raise UsageError(f"A published score is {self.value!r}: write a number.")
+        for name in ("metric", "source"):
+            _check_text("A published score", name, getattr(self, name))
+
+
 @dataclass(frozen=True)
 class SuiteSpec:
-    """A named list of tasks that are reported together.
+    """A named list of tasks that are run and reported together.
 
     Attributes:
         id: The suite's name.
         summary: One line for listings.
         tasks: Task ids, in reporting order.
+        variants: The data variants by task, such as `{"vision/cifar10": "mini"}`; each other task's first.
+        limits: Limits of all episodes by name, such as `{"max_processor_time": 3600}`, unless the run says otherwise.
+            Of these and an agent's own, the tighter holds.
+        distributions: The distributions by task that provide those of other distributions, for the advice to install
+            them.
+        published_baselines: What was published as the baseline by task, for the table of results.
     """
 
     kind: ClassVar[str] = "suite"
@@ -297,6 +333,10 @@ class SuiteSpec:
     id: str
     summary: str
     tasks: tuple[str, ...] = field(default=(), kw_only=True)
+    variants: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    limits: Mapping[str, float | None] = field(default_factory=dict, kw_only=True)
+    distributions: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    published_baselines: Mapping[str, PublishedScore] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         check_plain_id(self.id)
@@ -305,6 +345,19 @@ class SuiteSpec:
         object.__setattr__(self, "tasks", _as_tuple(owner, "tasks", self.tasks, str))
         for task_id in self.tasks:
             check_task_id(task_id)
+        if len(set(self.tasks)) != len(self.tasks):
+            raise UsageError(f"{owner} names a task twice: {', '.join(self.tasks)}.")
+        for name, kind in (("variants", str), ("distributions", str), ("published_baselines", PublishedScore)):
+            object.__setattr__(self, name, self._by_task(owner, name, kind))
+        object.__setattr__(self, "limits", _checked_limits(owner, self.limits))
+
+    def _by_task(self, owner: str, name: str, kind: type) -> dict[str, Any]:
+        values = getattr(self, name)
+        if not isinstance(values, Mapping) or not all(isinstance(value, kind) for value in values.values()):
+            raise UsageError(f"{owner}: `{name}` is {values!r}; write a dictionary from task ids to {kind.__name__}.")
+        if unknown := sorted(set(values) - set(self.tasks)):
+            raise UsageError(f"{owner}: `{name}` names {', '.join(unknown)}, which is none of its tasks.")
+        return dict(values)
 
 
 AnySpec = Spec | SuiteSpec

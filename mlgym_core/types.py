@@ -114,6 +114,29 @@ class Tokens(Frozen):
     completion: int = 0
 
 
+class Compute(Frozen):
+    """What an episode used of the machine, measured from outside of its sandbox: nothing of it is the agent's claim.
+
+    What the episode's forks used until then is included, and what gradings used is not, but for their time.
+
+    Attributes:
+        command_s: Wall time in which the agent's commands ran, in seconds.
+        processor_s: Processor time of all processes in the agent's sandbox, in seconds, also of those that went to the
+            background; None if unknown.
+        processor_counter: What that relies on: `control group …` counts every process, `process table …` may miss some.
+        devices: Graphics processors that the episode was granted.
+        device_s: Those times `command_s`, in seconds; None if none was granted.
+        grading_s: Wall time of validations and of the final grading, in seconds.
+    """
+
+    command_s: float
+    processor_s: float | None = None
+    processor_counter: str | None = None
+    devices: int = 0
+    device_s: float | None = None
+    grading_s: float = 0.0
+
+
 class Integrity(Frozen):
     """What a reader of a score must know about how it came about, such as `unisolated`.
 
@@ -135,7 +158,7 @@ class EpisodeResult(Frozen):
         episode_id: A readable name and a hash of task, variant, agent, options, model and repeat.
         task: The task's id.
         task_version: The version that its spec states.
-        data_hash: Hash of the public and private files that the task was prepared with.
+        data_hash: Hash of the public and private files that the task was prepared with; empty if it could not be.
         variant: Which data.
         protocol: `strict` or `paper`.
         reward: The reward scheme.
@@ -159,6 +182,7 @@ class EpisodeResult(Frozen):
         cost_usd: Cost of the model calls in US dollars, with those of the episode's forks until then; None if unknown.
         tokens: Tokens of the model calls, likewise.
         wall_s: Wall time from reset to the end, in seconds.
+        compute: What it used of the machine; None if it did not begin.
         integrity: What a reader of the score must know.
         dir: The episode's folder, or None if the episode was not recorded.
     """
@@ -192,5 +216,6 @@ class EpisodeResult(Frozen):
     cost_usd: float | None = None
     tokens: Tokens = Tokens()
     wall_s: float
+    compute: Compute | None = None
     integrity: Integrity = Integrity()
     dir: str | None = None

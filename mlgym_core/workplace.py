@@ -169,6 +169,10 @@ class Workplace:
         """False in a child that was forked while the episode was going on."""
         return self._owner == os.getpid()
 
+    def processor_seconds(self) -> float | None:
+        """Return the processor time that the agent's processes have used, in seconds; None if unknown."""
+        return self.sandbox.processor_seconds()
+
     def limit_text(self, name: str) -> str:
         """Return a sentence for the agent about a limit that was reached."""
         resources = self.sandbox.layout.resources or Resources()

@@ -9,7 +9,7 @@ from typing import Any
 from documentation.python_names import typed_fields_table
 from documentation.writing import UndocumentedError, annotation_text, cell, code, docstring_of, page, table
 from mlgym_core.interfaces import EpisodeEvent, ModelReply
-from mlgym_core.types import EpisodeResult, Integrity, Observation, Score, Tokens
+from mlgym_core.types import Compute, EpisodeResult, Integrity, Observation, Score, Tokens
 
 INTRODUCTION = """
 Every event of `trajectory.jsonl` with its fields, and the documents that events and results hold. Each event has
@@ -22,6 +22,7 @@ _SAMPLES: Mapping[str, Any] = {
     "float": 0.0,
     "float | None": None,
     "str | None": None,
+    "Compute": Compute(command_s=0.0),
     "Observation": Observation(text=""),
     "Score": Score(
         task="", variant="", split="test", protocol="strict", valid=True, primary="", direction="maximize", baseline=0.0
@@ -29,7 +30,7 @@ _SAMPLES: Mapping[str, Any] = {
     "ModelReply | None": ModelReply(text=""),
 }
 """A value of each type that events are made of."""
-_SPREAD: Mapping[str, type[Any]] = {"Observation": Observation, "ModelReply | None": ModelReply}
+_SPREAD: Mapping[str, type[Any]] = {"Compute": Compute, "Observation": Observation, "ModelReply | None": ModelReply}
 """Arguments whose fields become fields of the event."""
 
 
@@ -110,6 +111,7 @@ def _documents() -> Iterator[str]:
     for heading, kind in (
         ("`episode.json`, and a line of `mlgym run --json`", EpisodeResult),
         ("`score`", Score),
+        ("`compute`", Compute),
         ("`tokens`", Tokens),
         ("`integrity`", Integrity),
     ):

@@ -7,7 +7,7 @@ import datetime
 import re
 import subprocess
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ CORE = "mlgym-core"
 UNRELEASED = "## [Unreleased]\n"
 _VERSION = re.compile(r'(?<=^version = ")[^"]+(?="$)', re.MULTILINE)
 _CORE_VERSION = re.compile(r'(?<=^__version__ = ")[^"]+(?="$)', re.MULTILINE)
-_CORE_REQUIREMENT = re.compile(rf'(?<="{CORE})(\[[\w,-]+\])?>=[\d.]+(?=["; ,])')
+_MEMBER_REQUIREMENT = re.compile(r'(?<=")(?P<who>[a-z0-9-]+(\[[\w,-]+\])?)>=[\d.]+(?=["; ,])')
 
 
 class ReleaseError(Exception):
@@ -88,11 +88,12 @@ def problems_of(root: Path) -> Iterator[str]:
     if stated != [core.version]:
         yield f"mlgym_core.__version__ is {' and '.join(stated) or 'missing'}, pyproject.toml says {core.version}."
     series = series_of(core.version)
+    names = {canonicalize_name(member.name) for member in others}
     api = _constant(core.folder / core.package / "hookspecs.py", "API_VERSION")
     for member in others:
         if member.version != core.version:
             yield f"{member.name} has version {member.version}, the core {core.version}: all members have one."
-        yield from _requirement_problems(member, core.version, series)
+        yield from _requirement_problems(member, core.version, series, names)
         for name, target in member.configuration["project"].get("entry-points", {}).get("mlgym", {}).items():
             module = member.folder / member.package.parent / Path(*target.split(".")).with_suffix(".py")
             written_for = _constant(module, "MLGYM_API")
@@ -101,16 +102,18 @@ def problems_of(root: Path) -> Iterator[str]:
     yield from _changelog_problems(root, core.version)
 
 
-def _requirement_problems(member: Member, version: str, series: str) -> Iterator[str]:
+def _requirement_problems(member: Member, version: str, series: str, others: Collection[str]) -> Iterator[str]:
     listed = [Requirement(text) for text in member.configuration["project"].get("dependencies", [])]
-    found = [requirement for requirement in listed if canonicalize_name(requirement.name) == CORE]
-    if not found:
+    by_name = [(canonicalize_name(requirement.name), requirement) for requirement in listed]
+    if not any(name == CORE for name, _ in by_name):
         yield f"{member.name} does not require {CORE}."
-    for requirement in found:
+    for name, requirement in by_name:
+        if name != CORE and name not in others:
+            continue
         lower = [item.version for item in requirement.specifier if item.operator == ">="]
         # What plugins and core have agreed on beyond that is MLGYM_API, which the core checks when it loads them.
         if lower != [series] or not requirement.specifier.contains(version, prereleases=True):
-            yield f"{member.name} requires {requirement}: it must be {CORE}>={series}, so that it fits {version}."
+            yield f"{member.name} requires {requirement}: it must be {name}>={series}, so that it fits {version}."
 
 
 def _changelog_problems(root: Path, version: str) -> Iterator[str]:
@@ -161,7 +164,7 @@ def new_version(root: Path, text: str) -> str:
 
 
 def set_version(root: Path, version: str, day: datetime.date) -> None:
-    """Write a version into all members, their requirement on the core, and the changelog.
+    """Write a version into all members, what they require of each other, and the changelog.
 
     Raises:
         ReleaseError: if there is nothing to be released in the changelog.
@@ -176,12 +179,16 @@ def set_version(root: Path, version: str, day: datetime.date) -> None:
     _rewrite(core.folder / core.package / "__init__.py", _CORE_VERSION, version)
     for member in (core, *others):
         _rewrite(member.folder / "pyproject.toml", _VERSION, version)
+    names = {member.name for member in (core, *others)}
     for member in others:
-        _rewrite(member.folder / "pyproject.toml", _CORE_REQUIREMENT, lambda match: _lower_bound(match, version))
+        path = member.folder / "pyproject.toml"
+        _rewrite(path, _MEMBER_REQUIREMENT, lambda match: _lower_bound(match, version, names))
 
 
-def _lower_bound(match: re.Match[str], version: str) -> str:
-    return f"{match[1] or ''}>={series_of(version)}"
+def _lower_bound(match: re.Match[str], version: str, members: Collection[str]) -> str:
+    """Return a requirement on a member as it is from now on, and any other as it is."""
+    is_member = match["who"].partition("[")[0] in members
+    return f"{match['who']}>={series_of(version)}" if is_member else match[0]
 
 
 def _rewrite(path: Path, pattern: re.Pattern[str], replacement: Any) -> None:

@@ -42,6 +42,7 @@ COMMANDS = {
     "sandboxes": ("listings:sandboxes_command", "List the installed sandboxes."),
     "models": ("listings:models_command", "List the installed providers of language models."),
     "executors": ("listings:executors_command", "List the installed executors."),
+    "report": ("report:report_command", "Show the results of recorded runs in one table."),
     "suites": ("listings:suites_command", "List the installed suites of tasks."),
     "plugins": ("listings:plugins_command", "List the installed plugins, and those that failed to load."),
     "clean": ("clean:clean_command", "Remove what nothing owns any more."),

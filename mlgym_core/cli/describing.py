@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from mlgym_core.host import Host
+    from mlgym_core.specs import SuiteSpec
 
 KINDS = {"agent": "-A ", "tool": "-T {id}.", "model": "-M "}
 """The kinds of things that are described here, and what stands before the name of an option of theirs."""
@@ -76,6 +77,57 @@ def show(facts: Mapping[str, Any]) -> None:
     if facts["kind"] == "tool":
         _show_parameters("Arguments", "", facts["arguments"])
     _show_parameters("Options", KINDS[facts["kind"]].format(id=facts["id"]), facts["options"])
+
+
+def facts_of_suite(host: Host, name: str) -> dict[str, Any]:
+    """Return what is known of a suite.
+
+    Raises:
+        UnknownNameError: if there is none.
+    """
+    from mlgym_core.cli.listings import suite_row
+
+    entry = host.suites.entry(name)
+    return (
+        {"kind": "suite"} | suite_row(entry) | {"tasks": [_task_of(host, entry.spec, id_) for id_ in entry.spec.tasks]}
+    )
+
+
+def _task_of(host: Host, suite: SuiteSpec, task: str) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    entry = next((entry for entry in host.tasks.entries() if entry.spec.id == task), None)
+    published = suite.published_baselines.get(task)
+    return {
+        "id": task,
+        "variant": suite.variants.get(task) or (None if entry is None else entry.spec.variants[0]),
+        "metric": None if entry is None else entry.spec.primary_metric.name,
+        "published_baseline": None if published is None else asdict(published),
+        "distribution": suite.distributions.get(task) if entry is None else entry.distribution,
+        "installed": entry is not None,
+    }
+
+
+def show_suite(facts: Mapping[str, Any]) -> None:
+    """Print such facts for people."""
+    from mlgym_core.cli.listings import print_table
+
+    click.echo(f"suite {facts['id']}: {facts['summary']}\n")
+    click.echo(f"  from     {facts['distribution']} {facts['version']}")
+    limits = ", ".join(f"{name} {value}" for name, value in facts["limits"].items())
+    click.echo(f"  limits   {limits or 'those of the run'}\n")
+    rows = [("TASK", "VARIANT", "METRIC", "PUBLISHED BASELINE", "FROM")]
+    for task in facts["tasks"]:
+        baseline = task["published_baseline"]
+        published = "" if baseline is None else f"{baseline['value']:g} ({baseline['metric']})"
+        origin = task["distribution"] or ""
+        if not task["installed"]:
+            origin = f"not installed: pip install {origin}" if origin else "not installed"
+        rows.append((task["id"], task["variant"] or "", task["metric"] or "", published, origin))
+    print_table(rows)
+    baselines = [task["published_baseline"] for task in facts["tasks"] if task["published_baseline"] is not None]
+    for source in dict.fromkeys(baseline["source"] for baseline in baselines):
+        click.echo(f"\nPublished baselines: {source}")
 
 
 def _offered(*, default: bool, grant: str | None) -> str:

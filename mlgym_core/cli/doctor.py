@@ -113,6 +113,9 @@ def _holds(sandbox_id: str, sandbox_class: type[Sandbox]) -> Iterator[Finding]:
         )
     else:
         yield Finding(f"limits {sandbox_id}", "ok", detail)
+    counter = sandbox_class.processor_time_counter()
+    remedy = "" if counter is not None else "Results do not say how much was used, and max_processor_time is refused."
+    yield Finding(f"processor time {sandbox_id}", "ok" if counter else "warning", counter or "unknown", remedy)
     layers = sandbox_class.layers_work(scratch_root())
     how = "layers that forks share" if layers else "copies, with shared blocks where the file system can"
     yield Finding(f"snapshots {sandbox_id}", "ok", how)

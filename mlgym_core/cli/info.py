@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def info_command(context: click.Context, name: str, variant: str | None, as_json: bool) -> None:
-    """Show everything about one task, agent, tool or provider of models.
+    """Show everything about one task, suite, agent, tool or provider of models.
 
-    Of a task: what agents are told, metrics, scale, files, origin. Of the others: what they do, and their options with
-    types and defaults.
+    Of a task: what agents are told, metrics, scale, files, origin. Of a suite: its tasks, with variants and published
+    baselines, and its limits. Of the others: what they do, and their options with types and defaults.
 
     \b
     Examples:
       mlgym info games/blotto
       mlgym info games/blotto --variant full --json
+      mlgym info mlgym-bench-v0-mini
       mlgym info react
       mlgym info bash
     """
@@ -86,12 +87,14 @@ def _kinds_of(host: Host, name: str) -> list[str]:
     from mlgym_core.cli.describing import KINDS
     from mlgym_core.ids import near_misses
 
-    known = {kind: _ids(host, kind) for kind in KINDS}
+    known = {kind: _ids(host, kind) for kind in (*KINDS, "suite")}
     kinds = [kind for kind, names in known.items() if name in names]
     every = [*_ids(host, "task"), *(one for names in known.values() for one in names)]
     if not kinds:
-        remedy = "`mlgym tasks`, `mlgym agents`, `mlgym tools` and `mlgym models` list what is installed."
-        raise UnknownNameError("task, agent, tool or provider of models", name, near_misses(name, every), remedy)
+        remedy = (
+            "`mlgym tasks`, `mlgym suites`, `mlgym agents`, `mlgym tools` and `mlgym models` list what is installed."
+        )
+        raise UnknownNameError("task, suite, agent, tool or provider of models", name, near_misses(name, every), remedy)
     return kinds
 
 
@@ -100,12 +103,14 @@ def _ids(host: Host, kind: str) -> list[str]:
 
 
 def _show_others(host: Host, name: str, kinds: list[str], *, as_json: bool) -> None:
-    from mlgym_core.cli.describing import facts_of, show
+    from mlgym_core.cli.describing import facts_of, facts_of_suite, show, show_suite
 
     for kind in kinds:
-        facts = facts_of(host, kind, name)
+        facts = facts_of_suite(host, name) if kind == "suite" else facts_of(host, kind, name)
         if as_json:
             click.echo(json.dumps(facts))
+        elif kind == "suite":
+            show_suite(facts)
         else:
             show(facts)
 

@@ -50,8 +50,10 @@ def _metric(entry: Entry[Any]) -> Row:
     return _base(entry) | {"direction": entry.spec.direction}
 
 
-def _suite(entry: Entry[Any]) -> Row:
-    return _base(entry) | {"tasks": list(entry.spec.tasks)}
+def suite_row(entry: Entry[Any]) -> Row:
+    spec = entry.spec
+    details = {"tasks": list(spec.tasks), "variants": dict(spec.variants), "limits": dict(spec.limits)}
+    return _base(entry) | details
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
@@ -99,7 +101,7 @@ metrics_command = _listing("metric", "metrics", _metric, _ANY_PACKAGE)
 sandboxes_command = _listing("sandbox", "sandboxes", _base, _ANY_PACKAGE)
 models_command = _listing("model", "models", _base, _ANY_PACKAGE)
 executors_command = _listing("executor", "executors", _base, _ANY_PACKAGE)
-suites_command = _listing("suite", "suites", _suite, _ANY_PACKAGE)
+suites_command = _listing("suite", "suites", suite_row, _ANY_PACKAGE)
 
 
 @click.command("plugins")

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from mlgym_core.cli.result_rows import ResultRow, columns_of, shown_number, shown_seconds
 from mlgym_core.interfaces import EpisodeEvent
 from mlgym_core.runner import AnswerSoFar, EpisodePlan
 from mlgym_core.types import EpisodeResult, Score
@@ -121,14 +122,14 @@ class ProgressTable:
             row = self._rows[episode.id]
             began = 0.0 if row.began is None else time.monotonic() - row.began
             seconds = row.result.wall_s if row.result is not None else began
-            best = f"{_number(row.best)} ({row.validations})" if row.validations else _number(row.best)
+            best = f"{shown_number(row.best)} ({row.validations})" if row.validations else shown_number(row.best)
             table.add_row(
                 episode.task,
                 episode.agent,
                 *([str(episode.repeat)] if repeated else []),
                 str(row.steps),
                 best,
-                _number(row.result.final if row.result is not None else None),
+                shown_number(row.result.final if row.result is not None else None),
                 f"{seconds:.0f} s",
                 row.state,
                 style=_style(row),
@@ -170,16 +171,14 @@ def _state(result: EpisodeResult) -> str:
 
 
 _WIDE = 100
+_WIDE_FOR_SUITES = 140
+_ROOM_FOR_ALL = 110
 _OUTCOMES = {
     "completed": "scored",
     "invalid_submission": "invalid",
     "infrastructure_failure": "failed",
     "interrupted": "stopped",
 }
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
 
 
 def shortened(problem: str) -> str:
@@ -190,7 +189,7 @@ def shortened(problem: str) -> str:
 
 def result_line(result: EpisodeResult) -> str:
     """Return a finished episode as one line."""
-    detail = f"final {_number(result.final)}" if result.final is not None else shortened(result.error or "")
+    detail = f"final {shown_number(result.final)}" if result.final is not None else shortened(result.error or "")
     if result.score is not None and result.score.reason:
         detail = shortened(result.score.reason)
     steps = "1 step" if result.steps == 1 else f"{result.steps} steps"
@@ -214,12 +213,33 @@ def result_table(results: Sequence[EpisodeResult], width: int) -> Table:
         table.add_row(
             result.task,
             result.agent or "",
-            _number(score.baseline if score is not None else None),
-            _number(result.best_validation),
-            _number(result.final),
+            shown_number(score.baseline if score is not None else None),
+            shown_number(result.best_validation),
+            shown_number(result.final),
             "–" if score is None or score.normalized is None else f"{score.normalized:+.3f}",
             str(result.steps),
-            f"{result.wall_s:.1f} s" if result.wall_s < 100 else f"{result.wall_s:.0f} s",
+            shown_seconds(result.wall_s),
             *([] if done else [_OUTCOMES[result.status]]),
         )
+    return table
+
+
+def suite_table(rows: Sequence[ResultRow], width: int) -> Table:
+    """Return the table of a run of suites: beside each score the baselines, the published one and ours.
+
+    Args:
+        width: Columns of the terminal. Headings are broken where there are fewer than 140, and of fewer than 110
+            columns some are left out: `mlgym report` has all of them.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    columns = [column for column in columns_of(rows) if width >= _ROOM_FOR_ALL or not column.is_extra]
+    for column in columns:
+        heading = column.heading if width >= _WIDE_FOR_SUITES else column.short
+        if column.is_text:
+            table.add_column(heading, overflow="fold", vertical="bottom")
+        else:
+            narrowest = max(map(len, heading.split("\n")))
+            table.add_column(heading, justify="right", no_wrap=True, vertical="bottom", min_width=narrowest)
+    for number in range(len(rows)):
+        table.add_row(*(column.cells[number] for column in columns))
     return table

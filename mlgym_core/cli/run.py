@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from mlgym_core.errors import UsageError
 
 if TYPE_CHECKING:
+    from mlgym_core.cli.result_rows import ResultRow
     from mlgym_core.runner import Run
     from mlgym_core.types import EpisodeResult
 
@@ -81,6 +82,7 @@ def pairs_of(flag: str, pairs: tuple[str, ...], form: str = "key=value") -> dict
 @click.option("--max-steps", default=50, show_default=True, type=click.IntRange(min=1), help="Actions per episode.")
 @click.option("--max-time", type=Duration(), help="Wall time per episode: seconds, or such as 90m.")
 @click.option("--max-working-time", type=Duration(), help="Wall time per episode without waiting for the model.")
+@click.option("--max-processor-time", type=Duration(), help="Processor time of the agent's processes per episode.")
 @click.option("--max-cost", type=click.FloatRange(min=0, min_open=True), help="US dollars of model calls per episode.")
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Tokens of model calls per episode.")
 @_run_limits
@@ -109,7 +111,9 @@ def pairs_of(flag: str, pairs: tuple[str, ...], form: str = "key=value") -> dict
     type=click.Choice(["improvement", "final"]),
     help="What steps are rewarded for.",
 )
-@click.option("--variant", help="Data variant of the tasks; each task's first unless given.")
+@click.option(
+    "--variant", help="Data variant of the tasks; unless given, what their suites name, or each task's first."
+)
 @click.option(
     "--runs-dir",
     default="runs",
@@ -128,6 +132,9 @@ def run_command(
 
     Agents may bring limits and tools of their own, which hold unless they are named here: see `mlgym info AGENT`.
 
+    Suites bring variants of their tasks, and may bring limits: see `mlgym info SUITE`. Each task is prepared first; one
+    that cannot be is reported, and the others are played. The table at the end has the published baselines, too.
+
     Every task is played by every agent, --repeat times. The run is recorded in RUNS_DIR/RUN_ID as it goes on; if it is
     interrupted, `mlgym resume` finishes it.
 
@@ -135,6 +142,7 @@ def run_command(
     Examples:
       mlgym run games/blotto --agent baseline
       mlgym run --suite games --agent tuner -A validations=10 --repeat 4 --parallel 2
+      mlgym run --suite mlgym-bench-v0-mini --agent baseline --parallel 2
       mlgym run games/blotto --agent script -A file=actions.jsonl --json
       mlgym run games/blotto --agent human
       mlgym run games/blotto --agent react --model anthropic/claude-sonnet-4-5 --max-cost 4 --max-run-cost 40
@@ -143,14 +151,14 @@ def run_command(
     from mlgym_core.cli import host_of
     from mlgym_core.records import check_run_id, new_run_id
     from mlgym_core.runner import Run, RunPlan
+    from mlgym_core.suites import chosen_tasks
 
     host = host_of(context)
     # What is not said is left to the agents, which may bring limits of their own.
     explicit = {name for name in options if context.get_parameter_source(name) is not ParameterSource.DEFAULT}
-    tasks = list(options.pop("tasks"))
-    for suite in options.pop("suites"):
-        tasks += host.suites.spec(suite).tasks
-    if not tasks:
+    options["suites"] = tuple(dict.fromkeys(options["suites"]))
+    chosen = chosen_tasks(host, options.pop("tasks"), options["suites"], options["variant"])
+    if not chosen.tasks:
         raise UsageError("Name at least one task or a --suite. `mlgym tasks` lists what is installed.")
     options["agent_options"] = pairs_of("-A", options["agent_options"])
     options["model_options"] = pairs_of("-M", options["model_options"])
@@ -161,7 +169,16 @@ def run_command(
         if not options["tools"]:
             raise UsageError("--tools names no tool: write such as --tools bash,validate,submit.")
     options = {name: value for name, value in options.items() if name in explicit}
-    plan = RunPlan(tasks=tuple(dict.fromkeys(tasks)), **options)
+    limits = {
+        task: {name: limit for name, limit in of_suites.items() if name not in explicit}
+        for task, of_suites in chosen.limits.items()
+    }
+    plan = RunPlan(
+        tasks=chosen.tasks,
+        variants_of_tasks=dict(chosen.variants),
+        limits_of_tasks={task: own for task, own in limits.items() if own},
+        **options,
+    )
     folder = runs_dir.resolve() / check_run_id(run_id or new_run_id("run"))
     if show_prompt:
         _show_prompts(Run(host, folder, plan), as_json=as_json)
@@ -248,7 +265,10 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
 
     from rich.console import Console
 
-    from mlgym_core.cli.progress import ProgressTable, result_table, shortened
+    from mlgym_core.cli import host_of
+    from mlgym_core.cli.progress import ProgressTable, result_table, shortened, suite_table
+    from mlgym_core.cli.result_rows import notes_of, result_rows
+    from mlgym_core.suites import published_baselines
 
     results = {episode.id: run.finished(episode) for episode in run.episodes}
     # A person at the terminal and a live table do not go together.
@@ -274,13 +294,16 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
         except (KeyboardInterrupt, asyncio.CancelledError):
             interrupted = True
     finished: list[EpisodeResult] = [result for result in results.values() if result is not None]
+    rows = result_rows(finished, published_baselines(host_of(context), run.plan.suites)) if run.plan.suites else []
     if as_json:
-        _print_summary(run, finished)
+        _print_summary(run, finished, rows)
     elif finished:
         console = Console()
         # A table in a file has no window to fit into.
-        console = console if console.is_terminal else Console(width=120)
-        console.print(result_table(finished, console.width))
+        console = console if console.is_terminal else Console(width=160 if rows else 120)
+        console.print(suite_table(rows, console.width) if rows else result_table(finished, console.width))
+        for note in notes_of(rows):
+            click.echo(note, err=True)
         for result in finished:
             if problem := result.error or (result.score.reason if result.score is not None else None):
                 click.echo(f"{result.task}, {result.agent}: {shortened(problem)}", err=True)
@@ -291,15 +314,17 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
     context.exit(1 if any(result.status == "infrastructure_failure" for result in finished) else 0)
 
 
-def _print_summary(run: Run, finished: list[EpisodeResult]) -> None:
+def _print_summary(run: Run, finished: Sequence[EpisodeResult], rows: Sequence[ResultRow]) -> None:
     import json
 
     failed = sum(result.status == "infrastructure_failure" for result in finished)
-    summary = {
+    summary: dict[str, Any] = {
         "run_id": run.folder.name,
         "episodes": len(run.episodes),
         "completed": sum(result.status in ("completed", "invalid_submission") for result in finished),
         "failed": failed,
         "dir": str(run.folder),
     }
+    if run.plan.suites:
+        summary |= {"suites": list(run.plan.suites), "table": [row.as_json() for row in rows]}
     click.echo(json.dumps(summary))

@@ -135,6 +135,14 @@ class Sandbox(abc.ABC):
         return {}
 
     @classmethod
+    def processor_time_counter(cls) -> str | None:
+        """Return what `processor_seconds` relies on, on this machine, or None if it is unknown here.
+
+        What counts all processes, wherever they went and however they ended, begins with `control group`.
+        """
+        return None
+
+    @classmethod
     def layers_work(cls, folder: Path) -> bool:
         """Return whether mounts whose sources lie in `folder` may have layers on this machine."""
         return False
@@ -202,6 +210,13 @@ class Sandbox(abc.ABC):
             OSError: if the leader has ended.
         """
         return mount.source
+
+    def processor_seconds(self) -> float | None:
+        """Return how much processor time its processes have used since it was made, in seconds; None if unknown.
+
+        Those that have ended count, also after `close`. It takes microseconds, and never fails.
+        """
+        return None
 
     async def close(self) -> None:
         """End what is left of the sandbox. The processes that `spawn` returned are killed by their owners."""

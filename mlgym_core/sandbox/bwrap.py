@@ -20,10 +20,15 @@ from typing import ClassVar
 
 from mlgym_core.errors import SandboxError
 from mlgym_core.interfaces import Mount, Sandbox, SandboxLayout, SandboxProcess
-from mlgym_core.sandbox.control_groups import ControlGroup, remove_abandoned_groups, usable_controllers
+from mlgym_core.sandbox.control_groups import (
+    ControlGroup,
+    processor_time_counter,
+    remove_abandoned_groups,
+    usable_controllers,
+)
 from mlgym_core.sandbox.environments import ADDED_PACKAGES
 from mlgym_core.sandbox.overlays import overlays_work, work_folder
-from mlgym_core.sandbox.process_tree import ProcessTree, children_below, send_signal
+from mlgym_core.sandbox.process_tree import PROCESS_TABLE, ProcessTree, children_below, send_signal
 from mlgym_core.sandbox.spawning import start_process
 from mlgym_core.sandbox.stored import stored_file
 from mlgym_core.sandbox.system_calls import filter_program
@@ -88,6 +93,9 @@ class BwrapSandbox(Sandbox):
         super().__init__(layout)
         self._groups: list[ControlGroup] = []
         self._leader: _BwrapProcess | None = None
+        self._started: list[_BwrapProcess] = []
+        self._processor_seconds_before: float | None = 0.0
+        """What those used that `close` has ended."""
 
     @classmethod
     def unavailable_reason(cls) -> str | None:
@@ -101,6 +109,10 @@ class BwrapSandbox(Sandbox):
             if os.getuid() != 0:  # the kernel exempts root
                 held.setdefault("processes", "prlimit, for all of the user's processes")
         return held
+
+    @classmethod
+    def processor_time_counter(cls) -> str | None:
+        return processor_time_counter() or PROCESS_TABLE
 
     @classmethod
     def layers_work(cls, folder: Path) -> bool:
@@ -192,6 +204,7 @@ class BwrapSandbox(Sandbox):
             for descriptor in passed:
                 os.close(descriptor)
         started = _BwrapProcess(process, information, group)
+        self._started.append(started)
         if leader:
             self._leader = started
         return started
@@ -277,7 +290,16 @@ class BwrapSandbox(Sandbox):
             os.close(ours)
             os.close(alive)
 
+    def processor_seconds(self) -> float | None:
+        used = self._processor_seconds_before
+        for process in self._started:
+            seconds = process.processor_seconds()
+            used = None if used is None or seconds is None else used + seconds
+        return used
+
     async def close(self) -> None:
+        self._processor_seconds_before = self.processor_seconds()
+        self._started = []
         self._leader = None
         for group in self._groups:
             group.remove()
@@ -318,7 +340,7 @@ class _BwrapProcess(ProcessTree):
     """
 
     def __init__(self, process: subprocess.Popen[bytes], information: int, group: ControlGroup) -> None:
-        super().__init__(process)
+        super().__init__(process, counts_processor_time=processor_time_counter() is None)
         self.group = group
         self._information: int | None = information
         self._finding = threading.Lock()
@@ -376,6 +398,9 @@ class _BwrapProcess(ProcessTree):
     def limits_reached(self) -> Mapping[str, int]:
         return self.group.limits_reached()
 
+    def processor_seconds(self) -> float | None:
+        return super().processor_seconds() if self.counts_processor_time else self.group.processor_seconds()
+
     def descendants(self) -> list[int]:
         # All are below the first process of the namespace. Looking through all processes of the machine takes long.
         found = children_below(self.root)
@@ -384,6 +409,7 @@ class _BwrapProcess(ProcessTree):
     def _kill_now(self) -> None:
         # Killing the first process of a namespace ends all others in it, and bwrap is told only when they are gone.
         root = self.root
+        self.note_processor_time()
         if self._process.poll() is None:
             send_signal(root, signal.SIGKILL)
 

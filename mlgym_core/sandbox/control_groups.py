@@ -1,7 +1,8 @@
-"""Limits on memory, processes and processor time through control groups, where this machine lets us make some.
+"""Limits on memory, processes and processor time, and how much of it was used, through control groups.
 
-Both versions are supported: separate hierarchies (version 1) and the unified one (version 2), always below the
-group that we run in ourselves, so that limits set on us hold for what we start.
+They are there where this machine lets us make some. Both versions are supported: separate hierarchies (version 1) and
+the unified one (version 2), always below the group that we run in ourselves, so that limits set on us hold for what we
+start.
 """
 
 from __future__ import annotations
@@ -62,6 +63,90 @@ _FILES = {
 }
 
 
+@dataclass(frozen=True)
+class _Counter:
+    """Where groups are made that count processor time.
+
+    Attributes:
+        version: Of control groups.
+        parent: The folder below which groups are made.
+        file: Of a group, with what its processes used, ended ones included.
+    """
+
+    version: int
+    parent: Path
+    file: str
+
+    def seconds(self, text: str) -> float:
+        """Return what the file's content says, in seconds.
+
+        Raises:
+            ValueError: if it says nothing.
+        """
+        if self.version == 1:
+            return int(text) / 1e9
+        return int(dict(line.split() for line in text.splitlines())["usage_usec"]) / 1e6
+
+
+def counters_of(process: str) -> list[_Counter]:
+    """Return where the processor time of a process's groups may be counted, whether or not we may look there.
+
+    Args:
+        process: A process id, or `self`.
+
+    Raises:
+        OSError: if there is no such process.
+    """
+    found = []
+    for line in Path("/proc", process, "cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            found.append(_Counter(2, _ROOT / path.lstrip("/"), "cpu.stat"))
+        elif "cpuacct" in controllers.split(","):
+            folder = _ROOT / controllers if (_ROOT / controllers).is_dir() else _ROOT / "cpuacct"
+            found.append(_Counter(1, folder / path.lstrip("/"), "cpuacct.usage"))
+    # Where there are both, the tree of version 2 has no controllers, and may not be mounted where it usually is.
+    return sorted(found, key=lambda counter: counter.version)
+
+
+def read_counter(counter: _Counter, group: Path) -> float | None:
+    """Return what the processes of a group used, in seconds; None if that cannot be read."""
+    try:
+        return counter.seconds((group / counter.file).read_text(encoding="ascii"))
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+@functools.cache
+def _counter() -> _Counter | None:
+    """Return where groups can be made that count processor time, or None."""
+    try:
+        return next((counter for counter in counters_of("self") if _counts(counter)), None)
+    except OSError:
+        return None
+
+
+def _counts(counter: _Counter) -> bool:
+    if not (counter.parent / "cgroup.procs").exists():
+        return False
+    probe = counter.parent / f"{_PREFIX}{os.getpid()}-probe-{secrets.token_hex(4)}"
+    try:
+        probe.mkdir()
+    except OSError:
+        return False
+    try:
+        # Where groups can be made, but none of our processes be moved there, nothing would be counted.
+        return read_counter(counter, probe) is not None and os.access(probe / "cgroup.procs", os.W_OK)
+    finally:
+        probe.rmdir()
+
+
+def processor_time_counter() -> str | None:
+    """Return what counts the processor time of groups here, with its version, or None if nothing does."""
+    counter = _counter()
+    return None if counter is None else f"control group (version {counter.version})"
+
+
 def _candidates() -> list[_Hierarchy]:
     """Return the hierarchies that we are in ourselves, whether or not we may make groups there."""
     found = []
@@ -83,14 +168,20 @@ def _hierarchies() -> dict[str, _Hierarchy]:
         usable = {hierarchy.limit: hierarchy for hierarchy in _candidates() if _works(hierarchy)}
     except OSError:
         return {}
-    for parent in {hierarchy.parent for hierarchy in usable.values()}:
+    for parent in _parents(usable):
         _remove_abandoned(parent)
     return usable
 
 
+def _parents(hierarchies: Mapping[str, _Hierarchy]) -> set[Path]:
+    """Return the folders below which groups are made."""
+    counter = _counter()
+    return {hierarchy.parent for hierarchy in hierarchies.values()} | (set() if counter is None else {counter.parent})
+
+
 def remove_abandoned_groups() -> int:
     """Delete the groups of processes of ours that are gone, and return how many there were."""
-    return sum(_remove_abandoned(parent) for parent in {hierarchy.parent for hierarchy in _hierarchies().values()})
+    return sum(_remove_abandoned(parent) for parent in _parents(_hierarchies()))
 
 
 def _remove_abandoned(parent: Path) -> int:
@@ -162,19 +253,27 @@ class ControlGroup:
         self._folders: list[Path] = []
         self._joins = ""
         self._events: dict[str, tuple[Path, str]] = {}
+        self._counting: Path | None = None
+        self._processor_seconds: float | None = None
         for limit, value in limits.items():
             hierarchy = _hierarchies().get(limit)
             if hierarchy is None or value is None:
                 continue
-            folder = hierarchy.parent / name
-            if folder not in self._folders:
-                folder.mkdir()
-                self._folders.append(folder)
-                # A thread that moves itself alone need not wait until the kernel has stopped all forks of the machine,
-                # which takes longer than everything else. Version 2 moves whole processes only.
-                self._joins += f"echo 0 > {folder}/{'tasks' if hierarchy.version == 1 else 'cgroup.procs'} && "
+            folder = self._make(hierarchy.parent / name, hierarchy.version)
             (folder / hierarchy.limit_file).write_text(hierarchy.text(value))
             self._events[limit] = (folder / hierarchy.events_file, hierarchy.event)
+        if (counter := _counter()) is not None:
+            self._counting = self._make(counter.parent / name, counter.version)
+
+    def _make(self, folder: Path, version: int) -> Path:
+        """Make the group's folder in a hierarchy, once, and return it."""
+        if folder not in self._folders:
+            folder.mkdir()
+            self._folders.append(folder)
+            # A thread that moves itself alone need not wait until the kernel has stopped all forks of the machine,
+            # which takes longer than everything else. Version 2 moves whole processes only.
+            self._joins += f"echo 0 > {folder}/{'tasks' if version == 1 else 'cgroup.procs'} && "
+        return folder
 
     def joining(self, command: Sequence[str]) -> list[str]:
         """Return a command that joins the group and then becomes `command`."""
@@ -195,8 +294,21 @@ class ControlGroup:
                 reached[name] = int(counts.get(event, 0))
         return reached
 
+    def processor_seconds(self) -> float | None:
+        """Return how much processor time all processes used that were ever in it, in seconds; None if unknown.
+
+        Of a group that was removed, that is what it was then.
+        """
+        counter = _counter()
+        if self._counting is not None and counter is not None:
+            found = read_counter(counter, self._counting)
+            self._processor_seconds = self._processor_seconds if found is None else found
+        return self._processor_seconds
+
     def remove(self) -> None:
         """Delete the group. As long as it has processes it stays, and is deleted with the next one after they ended."""
+        self.processor_seconds()
+        self._counting = None
         _removable.extend(self._folders)
         self._folders = []
         _remove_removable()

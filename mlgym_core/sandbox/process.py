@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from mlgym_core.errors import SandboxError
-from mlgym_core.interfaces import Sandbox, SandboxProcess
-from mlgym_core.sandbox.process_tree import ProcessTree
+from mlgym_core.interfaces import Sandbox, SandboxLayout, SandboxProcess
+from mlgym_core.sandbox.process_tree import PROCESS_TABLE, ProcessTree
 from mlgym_core.sandbox.spawning import start_process
 
 _COOKIE = "MLGYM_PROCESS_TREE"
@@ -22,6 +22,17 @@ class ProcessSandbox(Sandbox):
 
     isolated: ClassVar[bool] = False
     capabilities: ClassVar[frozenset[str]] = frozenset({"network"})
+
+    def __init__(self, layout: SandboxLayout) -> None:
+        super().__init__(layout)
+        self._leaders: list[ProcessTree] = []
+
+    @classmethod
+    def processor_time_counter(cls) -> str | None:
+        return PROCESS_TABLE
+
+    def processor_seconds(self) -> float | None:
+        return sum(leader.processor_seconds() or 0.0 for leader in self._leaders)
 
     @classmethod
     def unavailable_reason(cls) -> str | None:
@@ -67,4 +78,9 @@ class ProcessSandbox(Sandbox):
             )
         except OSError as error:
             raise SandboxError(f"The process {command[0]!r} could not be started: {error}.") from error
-        return ProcessTree(process, cookie=f"{_COOKIE}={environment[_COOKIE]}".encode())
+        cookie = f"{_COOKIE}={environment[_COOKIE]}".encode()
+        # What others than the agent start here is ours: it reads and writes files.
+        started = ProcessTree(process, cookie=cookie, counts_processor_time=leader)
+        if leader:
+            self._leaders.append(started)
+        return started

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from mlgym_core.interfaces import SandboxProcess
@@ -14,6 +15,21 @@ from mlgym_core.interfaces import SandboxProcess
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _MAXIMUM_ROUNDS = 100
 """A tree is signalled until a pass finds nothing new; a fork bomb without a limit could go on for ever."""
+
+
+PROCESS_TABLE = "process table: at least that much, without what ended unseen"
+"""What counts processor time where no control group does."""
+
+
+def processor_seconds_of(process_ids: Iterable[int]) -> float:
+    """Return how much processor time processes used, with what they waited for of ended children, in seconds."""
+    ticks = 0
+    for process_id in process_ids:
+        with contextlib.suppress(OSError):  # it has ended meanwhile, and whoever waited for it has its time
+            stat = Path("/proc", str(process_id), "stat").read_bytes()
+            # User and system time, the process's own and that of children that were waited for.
+            ticks += sum(map(int, stat[stat.rindex(b")") + 2 :].split()[11:15]))
+    return ticks / _TICKS_PER_SECOND
 
 
 def all_processes() -> dict[int, tuple[int, int, int]]:
@@ -72,9 +88,20 @@ class ProcessTree(SandboxProcess):
             namespace; everything that loses its parent in that namespace becomes a child of the root.
         cookie: An entry of the process's environment that no other process has. It tells descendants that left both
             their parent and the session, where no namespace holds them.
+        counts_processor_time: Whether `processor_seconds` goes on to know what was used before the end. It takes a look
+            at all processes then.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], root: int | None = None, cookie: bytes | None = None) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        root: int | None = None,
+        cookie: bytes | None = None,
+        *,
+        counts_processor_time: bool = False,
+    ) -> None:
+        self.counts_processor_time = counts_processor_time
+        self._processor_seconds = 0.0
         self._cookie = cookie
         self._process = process
         self._root = process.pid if root is None else root
@@ -84,6 +111,20 @@ class ProcessTree(SandboxProcess):
     def root(self) -> int:
         """The process id of the tree's root."""
         return self._root
+
+    def note_processor_time(self) -> None:
+        """Take note of what was used so far, as far as the process table shows it, if that is wanted at all."""
+        if self.counts_processor_time and self._process.returncode is None:
+            everyone = {self._process.pid, self.root, *self.descendants()}
+            self._processor_seconds = max(self._processor_seconds, processor_seconds_of(everyone))
+
+    def processor_seconds(self) -> float | None:
+        """Return how much processor time was used, in seconds, at least; None if it is not counted.
+
+        What ends without anybody waiting for it, and is not there when somebody looks, is missing.
+        """
+        self.note_processor_time()
+        return self._processor_seconds if self.counts_processor_time else None
 
     def _descendants(self) -> dict[int, tuple[int, int, int]]:
         table = all_processes()
@@ -171,14 +212,19 @@ class ProcessTree(SandboxProcess):
         await self.wait()
 
     def _kill_now(self) -> None:
+        self.note_processor_time()
         self.kill_descendants(since=0)
         send_signal(self.root, signal.SIGKILL)
         if self._process.poll() is None:
             self._process.kill()
 
     async def wait(self) -> int:
+        # As long as nobody has asked for its status, the table shows what it and its children used.
+        self.note_processor_time()
         if self._process.poll() is None:
             await _wait_for_exit(self._process)
+            self.note_processor_time()
+            self._process.wait()
         return int(self._process.returncode)
 
 
@@ -195,4 +241,3 @@ async def _wait_for_exit(process: subprocess.Popen[bytes]) -> None:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-    process.wait()

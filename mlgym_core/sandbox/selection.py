@@ -63,6 +63,19 @@ def choose_sandbox(host: Host, name: str, needs: frozenset[str] = frozenset()) -
     )
 
 
+def check_counts_processor_time(name: str, sandbox_class: type[Sandbox]) -> None:
+    """Make sure that a limit on processor time can be held.
+
+    Raises:
+        CapabilityError: if nothing counts it in this sandbox on this machine.
+    """
+    if sandbox_class.processor_time_counter() is None:
+        raise CapabilityError(
+            f"The sandbox {name!r} cannot count processor time on this machine, so that max_processor_time cannot be "
+            "held. Leave it out, or choose another sandbox with --sandbox (`mlgym doctor` says what works)."
+        )
+
+
 def _lacking(sandbox_class: type[Sandbox], needs: frozenset[str]) -> str:
     """Return what a sandbox cannot do of what is needed, as a sentence, or nothing."""
     lacking = sorted(needs - sandbox_class.capabilities)

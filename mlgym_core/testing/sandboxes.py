@@ -160,6 +160,26 @@ grep NoNewPrivs /proc/self/status
         await asyncio.sleep(0.3)
         assert (workspace / "tick").read_text() != before
 
+    async def test_processor_time(self, box: Sandbox, shell: Shell) -> None:
+        counter = box.processor_time_counter()
+        if counter is None:
+            pytest.skip("it states that it does not count processor time")
+        before = box.processor_seconds()
+        assert before is not None
+        # A loop of the shell's own, and one of a process that leaves the shell's session and is waited for by nobody.
+        count = "n=0; while [ $n -lt 100000 ]; do n=$((n + 1)); done"
+        await _text(shell, f"{count}; times", 60)
+        after = box.processor_seconds()
+        assert after is not None
+        assert after > before
+        if counter.startswith("control group"):
+            await _text(shell, f"setsid bash -c '({count}; touch counted) &' > /dev/null 2>&1", 60)
+            await _text(shell, "until [ -e counted ]; do sleep 0.1; done", 60)
+            assert (box.processor_seconds() or 0.0) > after
+        await shell.close()
+        await box.close()
+        assert (box.processor_seconds() or 0.0) >= after
+
     async def test_state_lives_on(self, shell: Shell) -> None:
         await _text(shell, 'x=5; f() { echo "f $1"; }; alias g=f; mkdir -p deep/er; cd deep/er; export Y=6')
         assert await _text(shell, "echo $x; f a; g b; bash -c 'echo $Y'") == "5\nf a\nf b\n6\n"

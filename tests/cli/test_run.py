@@ -88,7 +88,7 @@ def test_a_run_for_programs(mlgym: CommandLine) -> None:
         keys = (
             "schema episode_id task task_version data_hash variant protocol reward sandbox agent model seed repeat "
             "started_at error status exit_reason limit steps score best_validation final return validations cost_usd "
-            "tokens wall_s integrity dir"
+            "tokens wall_s compute integrity dir"
         )
         assert set(episode) == set(keys.split())
         assert episode["status"] == "completed"

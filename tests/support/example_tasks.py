@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from mlgym_core import Anchors, Grading, InvalidSubmission, Kept, Preparation, SubmissionFile, Task
+from mlgym_core import Anchors, DataError, Grading, InvalidSubmission, Kept, Preparation, SubmissionFile, Task
 
 
 class Number(Task):
@@ -44,6 +45,15 @@ class Large(Number):
         folder.mkdir()
         for number in range(20):
             (folder / f"part-{number}").write_bytes(bytes([number]) * (1 << 20))
+
+
+class Awaiting(Number):
+    """Its data are a file that somebody has to bring: `arrived` in the working directory."""
+
+    def prepare(self, preparation: Preparation) -> None:
+        if not Path("arrived").exists():
+            raise DataError("The file train.csv is not here: mlgym data import.")
+        super().prepare(preparation)
 
 
 class Broken(Number):

@@ -71,7 +71,7 @@ def test_every_event_and_result_field_has_its_place() -> None:
     text = page("record")
     source = (ROOT / "mlgym_core" / "journal.py").read_text()
     kinds = re.findall(r'self\._append\(\s*"(\w+)"', source)
-    assert len(kinds) == 12
+    assert len(kinds) == 13
     for kind in kinds:
         assert f"| `{kind}` |" in text
     for name, field in EpisodeResult.model_fields.items():

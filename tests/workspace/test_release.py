@@ -96,6 +96,10 @@ class TestRelease:
         assert {member.version for member in members} == {NEXT}
         assert f'__version__ = "{NEXT}"' in (released / "mlgym_core" / "__init__.py").read_text()
         assert all("mlgym-core>=7.3" in (member.folder / "pyproject.toml").read_text() for member in members[1:])
+        # Members that require others of the workspace, too; what comes from elsewhere stays as it is.
+        required = (released / "task_packages/mlgym-bench/pyproject.toml").read_text()
+        assert '"mlgym-task-games>=7.3"' in required
+        assert "hatchling>=1.27" in required
         assert list(problems_of(released)) == []
 
     def test_the_changelog_has_it_below_an_empty_heading(self, released: Path) -> None:
@@ -166,6 +170,11 @@ def a_window_that_is_too_wide(root: Path) -> None:
     rewrite(root / "plugins/mlgym-tools/pyproject.toml", f'"mlgym-core>={series}"', '"mlgym-core"')
 
 
+def a_task_package_that_is_too_old(root: Path) -> None:
+    path = root / "task_packages/mlgym-bench/pyproject.toml"
+    rewrite(path, '"mlgym-task-games>=', '"mlgym-task-games>=0.0.')
+
+
 def a_window_that_excludes_the_core(root: Path) -> None:
     series = series_of(members_of(root)[0].version)
     rewrite(root / "plugins/mlgym-tools/pyproject.toml", f'"mlgym-core>={series}"', f'"mlgym-core>={series},<{series}"')
@@ -185,6 +194,7 @@ def no_heading(root: Path) -> None:
         (another_version, "mlgym-tools has version 9.9"),
         (another_core, "mlgym_core.__version__ is 9.9"),
         (a_window_that_is_too_wide, "mlgym-tools requires mlgym-core: it must be"),
+        (a_task_package_that_is_too_old, "must be mlgym-task-games>="),
         (a_window_that_excludes_the_core, "mlgym-tools requires mlgym-core<"),
         (another_api, "of mlgym-tools states MLGYM_API = 0"),
         (no_heading, "CHANGELOG.md has no heading"),

@@ -18,7 +18,7 @@ from mlgym_core.errors import SandboxError
 from mlgym_core.interfaces import SandboxLayout
 from mlgym_core.sandbox.process_tree import send_signal
 from mlgym_core.sandbox.scratch import remove_scratch
-from mlgym_sandbox_docker.counters import limit_counters, read_counters
+from mlgym_sandbox_docker.counters import ProcessorTime, limit_counters, read_counters
 from mlgym_sandbox_docker.creation import creation_request
 from mlgym_sandbox_docker.descriptors import RECEIVER, Connection, DescriptorSender
 from mlgym_sandbox_docker.engine import Engine, as_sandbox_error, remove_container
@@ -100,6 +100,7 @@ class Container:
         self._ahead: Future[Receiver] | None = None
         self._begun: list[Receiver] = []
         self._is_removed = False
+        self._processor_time: ProcessorTime | None = None
         self._descriptors = DescriptorSender()
         note_shown(self._shown)
         _containers.add(self)
@@ -130,6 +131,7 @@ class Container:
                 raise
             raise as_sandbox_error(engine, "A container could not be started", error) from error
         self._counters = limit_counters(self.first_process)
+        self._processor_time = ProcessorTime(self.first_process)
 
     def _create(self, layout: SandboxLayout) -> None:
         import docker
@@ -290,10 +292,18 @@ class Container:
         """Return how often its processes came up against each limit."""
         return read_counters(self._counters)
 
+    def processor_seconds(self) -> float | None:
+        """Return how much processor time all its processes used since it was started; None if unknown.
+
+        Of a container that is gone, that is what was last seen.
+        """
+        return None if self._processor_time is None else self._processor_time.seconds()
+
     def remove(self) -> None:
         """End the container and everything in it, and free what it used. Does nothing the second time."""
         if self._owner != os.getpid() or self._is_removed:
             return  # a forked child has a copy of the object; the container is its parent's
+        self.processor_seconds()  # the last chance to see it
         self._is_removed = True
         remove_container(self.engine, self.name)
         if self._ahead is not None:

@@ -1,10 +1,12 @@
-"""How often a container's processes came up against its limits, as the kernel counts it."""
+"""What a container's processes used, and how often they came up against its limits, as the kernel counts it."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
+
+from mlgym_core.sandbox.control_groups import counters_of, read_counter
 
 _ROOT = Path("/sys/fs/cgroup")
 _LIMITS = {"memory": "memory", "pids": "processes", "cpu": "cpu"}
@@ -53,3 +55,26 @@ def read_counters(counters: Mapping[str, tuple[Path, str]]) -> dict[str, int]:
             lines = dict(line.split() for line in file.read_text(encoding="ascii").splitlines())
             counts[limit] = int(lines.get(name, 0))
     return counts
+
+
+class ProcessorTime:
+    """The processor time of a container's control group, where it can be seen from here.
+
+    Args:
+        process_id: The container's first process, on this machine.
+    """
+
+    def __init__(self, process_id: int) -> None:
+        self._seconds: float | None = None
+        try:
+            candidates = counters_of(str(process_id))
+        except OSError:
+            candidates = []
+        self._counter = next((one for one in candidates if read_counter(one, one.parent) is not None), None)
+
+    def seconds(self) -> float | None:
+        """Return what was used so far; of a group that is gone, what was last seen; None if that is nothing."""
+        if self._counter is not None:
+            found = read_counter(self._counter, self._counter.parent)
+            self._seconds = self._seconds if found is None else found
+        return self._seconds

@@ -42,6 +42,8 @@ class EngineProcess(ProcessTree):
         self._namespace = _namespace(self._root)
         self._siblings = list(siblings)
         self._owner = os.getpid()
+        # Its container does.
+        self.counts_processor_time, self._processor_seconds = False, 0.0
         self._killed = False
         self._status: int | None = _CANNOT_BE_STARTED if receiver is None else None
 

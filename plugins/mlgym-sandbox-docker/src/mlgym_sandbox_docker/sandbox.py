@@ -38,6 +38,8 @@ class EngineSandbox(Sandbox):
         self._container: Container | None = None
         self._processes: list[EngineProcess] = []
         self._has_leader = False
+        self._processor_seconds_before: float | None = 0.0
+        """What those containers used that are gone."""
         self._lock = threading.Lock()
 
     @classmethod
@@ -52,6 +54,15 @@ class EngineSandbox(Sandbox):
         said = engines.engine_information(engine)
         holder = f"control groups of {engine.title} {said.get('ServerVersion', '')}".strip()
         return {limit: holder for limit, key in _LIMITS.items() if said.get(key)}
+
+    @classmethod
+    def processor_time_counter(cls) -> str | None:
+        if cls.unavailable_reason() is not None or not Path("/sys/fs/cgroup").is_dir():
+            return None
+        return "control group of the container"
+
+    def processor_seconds(self) -> float | None:
+        return _sum(self._processor_seconds_before, self._container)
 
     @classmethod
     def remove_abandoned(cls) -> Mapping[str, int]:
@@ -150,6 +161,7 @@ class EngineSandbox(Sandbox):
         self._has_leader = False
         if container is not None:
             container.remove()
+            self._processor_seconds_before = _sum(self._processor_seconds_before, container)
 
     async def close(self) -> None:
         await in_thread(self._close)
@@ -157,6 +169,14 @@ class EngineSandbox(Sandbox):
     def _close(self) -> None:
         with self._lock:
             self._drop_container()
+
+
+def _sum(before: float | None, container: Container | None) -> float | None:
+    """Return the processor time of earlier containers and of one more, in seconds; None if one is unknown."""
+    if before is None or container is None:
+        return before
+    seconds = container.processor_seconds()
+    return None if seconds is None else before + seconds
 
 
 class DockerSandbox(EngineSandbox):

@@ -1,0 +1,1 @@
+"""The benchmark of mlgym: its thirteen tasks as suites."""
