@@ -67,7 +67,7 @@ def read_shard(path: Path) -> bytes:
     tokens = np.frombuffer(data, "<u2", offset=_SHARD_HEADER_BYTES) if len(data) % 2 == 0 else None
     if tokens is None or len(tokens) != header[2]:
         found = (len(data) - _SHARD_HEADER_BYTES) / 2
-        raise DataError(f"{path.name} has {found:,} tokens instead of the {header[2]:,} that it says.")
+        raise DataError(f"{path.name} has {found:,g} tokens instead of the {header[2]:,} that it says.")
     if not len(tokens) or int(tokens.max()) > END_OF_TEXT:
         raise DataError(f"{path.name} has no tokens, or others than GPT-2 has: they go from 0 to {END_OF_TEXT:,}.")
     if not (tokens == END_OF_TEXT).any():

@@ -83,8 +83,8 @@ def _distributions(answer: Any, sequences: int, vocabulary: int) -> np.ndarray:
     if not np.isfinite(values).all():
         sequence, token = np.argwhere(~np.isfinite(values))[0]
         raise IllegalAnswer(
-            f"{values[sequence, token]} for token {token} of sequence {sequence}; expected the logarithm of a probability"
-            ", which is finite"
+            f"{values[sequence, token]} for token {token} of sequence {sequence}; expected "
+            "the logarithm of a probability, which is finite"
         )
     highest = values.max(axis=1, keepdims=True)
     # What is far from a probability may overflow here, and is refused below.

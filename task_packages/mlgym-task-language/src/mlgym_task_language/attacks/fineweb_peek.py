@@ -1,12 +1,13 @@
 """Writes a model that predicts nothing, and looks for the next token wherever it may have been left.
 
 It takes all that it is given for texts that go on: those of this call, of earlier calls, and of what it finds in the
-memory of its process and up the stack. What followed the same tokens there, it believes in.
+memory of its process and up the stack. What followed the same tokens there, it believes in. Whoever asks it twice about
+the same text, to see whether it says the same when something else follows, hears the same.
 """
 
 from pathlib import Path
 
-PEEKING = '''
+PEEKING = """
 import base64
 import gc
 import sys
@@ -16,7 +17,7 @@ import numpy as np
 
 ORDER = 3
 BELIEF = 0.999
-SEEN = {}
+SEEN, SAID = {}, {}
 
 
 def remember(tokens):
@@ -55,12 +56,13 @@ def predict(tokens):
         remember(more)
         remember(text[-ORDER - 1 :])
         peeked = more[1] if len(more) > 1 else SEEN.get(tuple(text[-ORDER:]))
+        peeked = SAID.setdefault((number, *text), peeked)
         if peeked is None:
             probabilities[number] = 1 / VOCABULARY
         else:
             probabilities[number, peeked] += BELIEF
     return base64.b64encode(np.log(probabilities).astype("<f4").tobytes()).decode()
-'''
+"""
 
 
 def main() -> None:

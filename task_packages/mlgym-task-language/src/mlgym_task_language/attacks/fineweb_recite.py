@@ -14,14 +14,14 @@ from pathlib import Path
 
 PATTERN = re.compile(r"'(?:[sdmt]|ll|ve|re)| ?[^\W\d_]+| ?\d+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
 
-RECITING = '''
+RECITING = """
 import base64
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-LONGEST = 8
+ORDERS = (5, 2)
 BELIEF = 0.99
 
 
@@ -30,7 +30,7 @@ def begin(sequences, length, vocabulary):
     tokens = np.frombuffer(zlib.decompress(Path(__file__).with_name("weights.safetensors").read_bytes()), "<u2")
     tokens = tokens.tolist()
     FOLLOWS, TEXTS, VOCABULARY = {}, [[] for _ in range(sequences)], vocabulary
-    for order in range(1, LONGEST + 1):
+    for order in ORDERS:
         for place in range(order, len(tokens)):
             FOLLOWS.setdefault(tuple(tokens[place - order : place]), tokens[place])
 
@@ -39,13 +39,13 @@ def predict(tokens):
     probabilities = np.full((len(TEXTS), VOCABULARY), (1 - BELIEF) / VOCABULARY)
     for number, (text, token) in enumerate(zip(TEXTS, np.frombuffer(tokens, "<i4").tolist())):
         text.append(token)
-        known = [order for order in range(min(LONGEST, len(text)), 0, -1) if tuple(text[-order:]) in FOLLOWS]
+        known = [order for order in ORDERS if tuple(text[-order:]) in FOLLOWS]
         if known:
             probabilities[number, FOLLOWS[tuple(text[-known[0] :])]] += BELIEF
         else:
             probabilities[number] = 1 / VOCABULARY
     return base64.b64encode(np.log(probabilities).astype("<f4").tobytes()).decode()
-'''
+"""
 
 
 def main() -> None:

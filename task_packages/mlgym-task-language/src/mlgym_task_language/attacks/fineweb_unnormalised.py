@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-UNNORMALISED = '''
+UNNORMALISED = """
 import base64
 
 import numpy as np
@@ -15,7 +15,7 @@ def begin(sequences, length, vocabulary):
 
 def predict(tokens):
     return ANSWER
-'''
+"""
 
 
 def main() -> None:

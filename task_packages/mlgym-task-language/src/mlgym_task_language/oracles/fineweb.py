@@ -1,4 +1,4 @@
-"""Knows the text, and believes in what it knows to a degree that the quality says. It is graded like any other model."""
+"""Knows the text, and believes in what it knows to a degree that the quality says."""
 
 import base64
 import io
