@@ -220,17 +220,17 @@ def test_another_vocabulary_is_refused(data: bytes, tmp_path: Path) -> None:
 
 def assert_no_document_is_in_two(texts: np.ndarray, documents: Sequence[np.ndarray], end_of_text: int) -> None:
     """Check that each sequence is made of documents, and none of them of parts of the same one."""
-    known = {document[:20].tobytes(): number for number, document in enumerate(documents)}
     used: list[int] = []
     for text in texts.astype(np.uint16):
         assert text[0] == end_of_text
         for part in documents_of(text, end_of_text):
-            # Of the last one there may be only a few tokens.
-            starts = [number for start, number in known.items() if start.startswith(part[:20].tobytes())]
-            matching = [number for number in starts if np.array_equal(documents[number][: len(part)], part)]
+            # Of the last one there may be only a few tokens, with which several begin.
+            matching = [
+                number for number, document in enumerate(documents) if np.array_equal(document[: len(part)], part)
+            ]
             assert matching
-            used += matching if len(part) >= 20 else []
-    assert len(used) == len(set(used))
+            used += matching if len(matching) == 1 else []
+    assert len(used) == len(set(used)) >= len(texts) / 2
 
 
 def test_sequences_share_no_document() -> None:

@@ -92,17 +92,18 @@ def test_broken_models_are_invalid_and_say_why(change: str, reason: str, tmp_pat
     assert reason in str(score.reason)
 
 
-def test_a_model_that_answers_slowly_is_told_so(
-    tmp_path: Path, ready: PreparedTask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_answers_slowly_is_told_so(tmp_path: Path, ready: PreparedTask) -> None:
     # What a grader's process calls with is the variant's; waiting for a minute here would tell nothing more.
     folder = submission(tmp_path / "submission", "    import time; time.sleep(100); return rows")
-    source = (PACKAGE / "fineweb.py").read_text(encoding="utf-8")
+    source = (PACKAGE / "fineweb_variants.py").read_text(encoding="utf-8")
+    assert "call_seconds=60.0" in source
     package = tmp_path / "mlgym_task_language"
     package.mkdir()
     for path in PACKAGE.glob("*.py"):
         (package / path.name).write_bytes(path.read_bytes())
-    (package / "fineweb.py").write_text(source.replace("call_seconds=60.0", "call_seconds=2.0"), encoding="utf-8")
+    (package / "fineweb_variants.py").write_text(
+        source.replace("call_seconds=60.0", "call_seconds=2.0"), encoding="utf-8"
+    )
     hasty = PreparedTask(**{**vars(ready), "package": package})
     score = graded(hasty, folder)
     assert not score.valid

@@ -28,7 +28,8 @@ def remember(tokens):
 def begin(sequences, length, vocabulary):
     global TEXTS, VOCABULARY
     TEXTS, VOCABULARY = [[] for _ in range(sequences)], vocabulary
-    for name in ("/private", "/opt/code", "/submission", "/tmp", "."):
+    # Only in a sandbox is it known whose these folders are.
+    for name in ("/private", "/opt/code", "/submission", "/tmp") if Path("/opt/runtime").is_dir() else ():
         for path in Path(name).rglob("*.npy"):
             for row in np.atleast_2d(np.load(path)):
                 remember(row.tolist())

@@ -5,6 +5,7 @@
 
 import base64
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from torch.nn import functional
 
 WEIGHTS = Path(__file__).with_name("weights.safetensors")
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+# What lasts from one call to the next: the model, the keys and values of earlier tokens, and how many there were.
+STATE: dict[str, Any] = {}
 
 
 class Block(nn.Module):
@@ -103,10 +107,9 @@ def begin(sequences: int, length: int, vocabulary: int) -> None:
         length: How many tokens each of them will have.
         vocabulary: How many tokens there are to choose from.
     """
-    global MODEL, MEMORY, START
     torch.set_num_threads(1)
-    MODEL, START = load(), 0
-    MEMORY = MODEL.new_memory(sequences)
+    model = load()
+    STATE.update(model=model, memory=model.new_memory(sequences), start=0)
 
 
 @torch.no_grad()
@@ -119,9 +122,8 @@ def predict(tokens: bytes) -> str:
     Returns:
         32-bit floats of the shape (sequences, vocabulary), in Base64.
     """
-    global START
     given = torch.from_numpy(np.frombuffer(tokens, np.int32).astype(np.int64)).to(DEVICE)
-    logits = MODEL(given[:, None], MEMORY, START)[:, 0]
-    START += 1
+    logits = STATE["model"](given[:, None], STATE["memory"], STATE["start"])[:, 0]
+    STATE["start"] += 1
     log_probabilities = functional.log_softmax(logits.float(), dim=1).cpu().numpy()
     return base64.b64encode(log_probabilities.tobytes()).decode()
