@@ -20,7 +20,7 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 STATE: dict[str, Any] = {}
 
 
-class Block(nn.Module):
+class Block(nn.Module):  # type: ignore[misc]
     """Attention to what came before, and a layer that looks at each token for itself."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -47,7 +47,7 @@ class Block(nn.Module):
         return vectors + self.outer(functional.gelu(self.inner(self.second_norm(vectors))))
 
 
-class LanguageModel(nn.Module):
+class LanguageModel(nn.Module):  # type: ignore[misc]
     """A decoder as that of GPT-2, whose input and output share their weights.
 
     Attributes:
@@ -94,9 +94,10 @@ def load() -> LanguageModel:
         heads = int(file.metadata()["heads"])
     vocabulary, width = weights["tokens.weight"].shape
     layers = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
-    model = LanguageModel(vocabulary, len(weights["places.weight"]), layers, heads, width).to(DEVICE)
+    model = LanguageModel(vocabulary, len(weights["places.weight"]), layers, heads, width)
+    model.to(DEVICE)
     model.load_state_dict(weights)
-    return model.eval()
+    return model
 
 
 def begin(sequences: int, length: int, vocabulary: int) -> None:
@@ -112,7 +113,6 @@ def begin(sequences: int, length: int, vocabulary: int) -> None:
     STATE.update(model=model, memory=model.new_memory(sequences), start=0)
 
 
-@torch.no_grad()
 def predict(tokens: bytes) -> str:
     """Return the log-probabilities of what comes after the given token of each sequence, and after all before it.
 
@@ -123,7 +123,8 @@ def predict(tokens: bytes) -> str:
         32-bit floats of the shape (sequences, vocabulary), in Base64.
     """
     given = torch.from_numpy(np.frombuffer(tokens, np.int32).astype(np.int64)).to(DEVICE)
-    logits = STATE["model"](given[:, None], STATE["memory"], STATE["start"])[:, 0]
+    with torch.no_grad():
+        logits = STATE["model"](given[:, None], STATE["memory"], STATE["start"])[:, 0]
     STATE["start"] += 1
     log_probabilities = functional.log_softmax(logits.float(), dim=1).cpu().numpy()
     return base64.b64encode(log_probabilities.tobytes()).decode()
