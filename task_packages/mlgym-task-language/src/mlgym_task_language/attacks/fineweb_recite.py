@@ -21,29 +21,37 @@ from pathlib import Path
 
 import numpy as np
 
-ORDERS = (5, 2)
+ORDERS = (8, 5, 3, 2)
 BELIEF = 0.99
 
 
 def begin(sequences, length, vocabulary):
-    global FOLLOWS, TEXTS, VOCABULARY
+    global TOKENS, PLACES, TEXTS, AT, VOCABULARY
     tokens = np.frombuffer(zlib.decompress(Path(__file__).with_name("weights.safetensors").read_bytes()), "<u2")
-    tokens = tokens.tolist()
-    FOLLOWS, TEXTS, VOCABULARY = {}, [[] for _ in range(sequences)], vocabulary
+    TOKENS, PLACES, VOCABULARY = tokens.tolist(), {}, vocabulary
+    TEXTS, AT = [[] for _ in range(sequences)], [None] * sequences
     for order in ORDERS:
-        for place in range(order, len(tokens)):
-            FOLLOWS.setdefault(tuple(tokens[place - order : place]), tokens[place])
+        for place in range(order, len(TOKENS)):
+            PLACES.setdefault(tuple(TOKENS[place - order : place]), place)
 
 
 def predict(tokens):
     probabilities = np.full((len(TEXTS), VOCABULARY), (1 - BELIEF) / VOCABULARY)
     for number, (text, token) in enumerate(zip(TEXTS, np.frombuffer(tokens, "<i4").tolist())):
         text.append(token)
-        known = [order for order in ORDERS if tuple(text[-order:]) in FOLLOWS]
-        if known:
-            probabilities[number, FOLLOWS[tuple(text[-known[0] :])]] += BELIEF
+        place = AT[number]
+        # Where the copy was right, it goes on; where not, the words before say where to look.
+        if place is not None and TOKENS[place] == token:
+            place += 1
         else:
+            known = [order for order in ORDERS if tuple(text[-order:]) in PLACES]
+            place = PLACES[tuple(text[-known[0] :])] if known else None
+        if place is None or place >= len(TOKENS):
+            AT[number] = None
             probabilities[number] = 1 / VOCABULARY
+        else:
+            AT[number] = place
+            probabilities[number, TOKENS[place]] += BELIEF
     return base64.b64encode(np.log(probabilities).astype("<f4").tobytes()).decode()
 """
 
