@@ -11,41 +11,78 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 Range = tuple[int, int]
 """Numbers of messages, from the first to before the second."""
 
 
+@dataclass(slots=True, eq=False)
+class KnownMessage:
+    """A message that a call consisted of.
+
+    Attributes:
+        copy: As JSON holds it.
+        letters: Length of its JSON text.
+        number: Of the message in the record; None as long as it is not in there.
+    """
+
+    copy: Any
+    letters: int
+    number: int | None = None
+
+
 class RecordedMessages:
-    """The messages of an episode that were recorded so far."""
+    """The messages of an episode that were sent so far, and which of them are in its record."""
 
     def __init__(self) -> None:
-        self._numbers: dict[bytes, int] = {}
-        self._last: list[tuple[Any, int]] = []
+        self._known: dict[bytes, KnownMessage] = {}
+        self._last: list[KnownMessage] = []
+        self._recorded = 0
 
-    def take(self, messages: Sequence[Mapping[str, Any]]) -> tuple[list[Range], list[Any]]:
-        """Return which messages a call consists of, and those of them that must be recorded now.
-
-        Messages may be changed by their owner afterwards.
-        """
-        current: list[tuple[Any, int]] = []
-        new: list[Any] = []
-        for place, message in enumerate(messages):
-            # The beginning is nearly always that of the call before, and comparing is quicker than hashing.
-            if place < len(self._last) and self._last[place][0] == message:
-                current.append(self._last[place])
-                continue
-            text = json.dumps(message, default=str)
-            copy = json.loads(text)
-            digest = hashlib.sha256(text.encode()).digest()
-            number = self._numbers.get(digest)
-            if number is None:
-                number = self._numbers[digest] = len(self._numbers)
-                new.append(copy)
-            current.append((copy, number))
+    def snapshot(self, messages: Sequence[Mapping[str, Any]]) -> list[KnownMessage]:
+        """Return the messages of a call as they are now. They may be changed by their owner afterwards."""
+        # Nearly always, most of them are those of the call before, and comparing is quicker than writing as JSON.
+        last = self._last
+        current = [
+            known if known.copy == message else self._find(message)
+            for known, message in zip(last, messages, strict=False)
+        ]
+        current += map(self._find, messages[len(current) :])
         self._last = current
-        return _ranges(number for _, number in current), new
+        return current
+
+    def record(self, snapshot: Sequence[KnownMessage]) -> tuple[list[Range], list[Any]]:
+        """Return which messages a call consists of, and those of them that must be recorded now."""
+        new: list[Any] = []
+        numbers = []
+        for known in snapshot:
+            if known.number is None:
+                known.number = self._recorded
+                self._recorded += 1
+                new.append(known.copy)
+            numbers.append(known.number)
+        return _ranges(numbers), new
+
+    def _find(self, message: Mapping[str, Any]) -> KnownMessage:
+        text = json.dumps(message, default=str)
+        digest = hashlib.sha256(text.encode()).digest()
+        known = self._known.get(digest)
+        if known is None:
+            known = self._known[digest] = KnownMessage(_sharing_texts(message, json.loads(text)), len(text))
+        return known
+
+
+def _sharing_texts(value: Any, copy: Any) -> Any:
+    """Return a copy that is made of the same strings, where it has such: two that are one need not be compared."""
+    if isinstance(value, str):
+        return value if value == copy else copy
+    if isinstance(value, dict) and isinstance(copy, dict) and value.keys() == copy.keys():
+        return {name: _sharing_texts(value[name], part) for name, part in copy.items()}
+    if isinstance(value, list) and isinstance(copy, list):
+        return [_sharing_texts(*pair) for pair in zip(value, copy, strict=True)]
+    return copy
 
 
 def recorded_conversations(events: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], list[Any]]]:

@@ -9,12 +9,12 @@ import functools
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 from mlgym_core.budgets import LONG_ANSWER, Budget, EpisodeClock, Usage
-from mlgym_core.conversations import RecordedMessages
+from mlgym_core.conversations import KnownMessage, RecordedMessages
 from mlgym_core.errors import BudgetExhausted, EpisodeOver, ModelError
 from mlgym_core.interfaces import EpisodeModel, Message, Model, ModelCall, ModelReply, Sampling, ToolSchema
 from mlgym_core.journal import Journal
@@ -66,7 +66,7 @@ class MeteredModel(EpisodeModel):
         self._on_text = on_text
         self._begun = 0
         self._recorded = RecordedMessages()
-        self._tools: Sequence[ToolSchema] = ()
+        self._tools = self._recorded_tools = _Tools([], 0)
         self._is_over = False
 
     async def complete(
@@ -91,7 +91,7 @@ class MeteredModel(EpisodeModel):
             reserved_tokens=call.reserved_tokens,
             reserved_usd=call.reserved_usd,
         )
-        record = functools.partial(self._record, call.number, messages, tools, sampling)
+        record = functools.partial(self._record, call, sampling)
         first_end = self._clock.first_end()
         began = time.perf_counter()
         deadline = asyncio.timeout(None if first_end is None else first_end[1])
@@ -159,6 +159,12 @@ class MeteredModel(EpisodeModel):
             return dataclasses.replace(sampling, max_tokens=longest), longest
         return sampling, bound if bounds else _SHORTEST_ANSWER
 
+    def snapshot(self, messages: Sequence[Message], tools: Sequence[ToolSchema]) -> tuple[list[KnownMessage], _Tools]:
+        """Return the messages and the tools of a call as they are now."""
+        if list(tools) != self._tools.copies:
+            self._tools = _Tools([dict(tool) for tool in tools], _letters(tools))
+        return self._recorded.snapshot(messages), self._tools
+
     def _count(self, prompt_tokens: int, completion_tokens: int, cost_usd: float | None) -> None:
         estimate = self._model.price_usd(prompt_tokens, completion_tokens) or 0.0
         for usage in (self.usage, *(budget.spent for budget in self._budgets)):
@@ -166,9 +172,7 @@ class MeteredModel(EpisodeModel):
 
     def _record(
         self,
-        number: int,
-        messages: Sequence[Message],
-        tools: Sequence[ToolSchema],
+        call: _Call,
         sampling: Sampling,
         *,
         seconds: float,
@@ -177,16 +181,16 @@ class MeteredModel(EpisodeModel):
     ) -> None:
         if self._is_over:
             return
-        ranges, new_messages = self._recorded.take(messages)
-        changed = list(tools) != list(self._tools)
-        self._tools = [dict(tool) for tool in tools]
+        ranges, new_messages = self._recorded.record(call.messages)
+        changed = call.tools.copies is not self._recorded_tools.copies
+        self._recorded_tools = call.tools
         self._journal.model(
-            number=number,
+            number=call.number,
             call=self.calls,
             model=self.id,
             new_messages=new_messages,
             messages=ranges,
-            tools=self._tools if changed else None,
+            tools=call.tools.copies if changed else None,
             sampling={name: value for name, value in vars(sampling).items() if value not in (None, ())},
             reply=reply,
             seconds=round(seconds, 6),
@@ -198,7 +202,7 @@ class MeteredModel(EpisodeModel):
 
     def count_tokens(self, messages: Sequence[Message], tools: Sequence[ToolSchema] = ()) -> int:
         count = self._model.count_tokens(messages, tools)
-        return _estimated_tokens(messages, tools) if count is None else count
+        return math.ceil((_letters(messages) + _letters(tools)) / _LETTERS_PER_TOKEN) if count is None else count
 
     @property
     def cost_left_usd(self) -> float | None:
@@ -213,11 +217,20 @@ class MeteredModel(EpisodeModel):
         self._is_over = True
 
 
+class _Tools(NamedTuple):
+    """What tools a model is told of, and the length of that as JSON."""
+
+    copies: list[ToolSchema]
+    letters: int
+
+
 class _Call(ModelCall):
     """A call: what it reserves of the budgets while it goes on, and the attempts that failed.
 
     Attributes:
         number: How many calls the episode has begun, this one included.
+        messages: Of its request, as they were when it began.
+        tools: The same of its tools.
         request_tokens: Tokens of its request: the model's own count only where that matters, since counting takes time.
         reserved_tokens: Tokens that it may use at most.
         reserved_usd: What they cost, in US dollars; None if unknown.
@@ -230,7 +243,9 @@ class _Call(ModelCall):
         self._count_tokens = functools.partial(metered.count_tokens, messages, tools)
         self.repeat = metered._repeat
         self.number = 0
-        self.request_tokens = self._count_tokens() if is_limited else _estimated_tokens(messages, tools)
+        self.messages, self.tools = metered.snapshot(messages, tools)
+        letters = sum(message.letters for message in self.messages) + self.tools.letters
+        self.request_tokens = self._count_tokens() if is_limited else math.ceil(letters / _LETTERS_PER_TOKEN)
         self.reserved_tokens = 0
         self.reserved_usd: float | None = None
         self._metered = metered
@@ -295,6 +310,5 @@ class _Call(ModelCall):
             self._metered._on_text(text)
 
 
-def _estimated_tokens(messages: Sequence[Message], tools: Sequence[ToolSchema]) -> int:
-    letters = len(json.dumps([*messages, *tools], default=str))
-    return math.ceil(letters / _LETTERS_PER_TOKEN)
+def _letters(values: Sequence[Mapping[str, Any]]) -> int:
+    return len(json.dumps(list(values), default=str))

@@ -309,12 +309,34 @@ def test_long_conversations_are_not_recorded_again_and_again() -> None:
         if step >= 10:
             # Old observations are shortened, as agents do.
             messages[step - 10]["content"] = f"{step - 10} elided"
-        ranges, new = record.take(messages)
+        ranges, new = record.record(record.snapshot(messages))
         recorded += len(json.dumps(new)) + len(json.dumps(ranges))
         made_up.append(({"type": "model", "new_messages": new, "messages": ranges}, json.loads(json.dumps(messages))))
     assert recorded < 50 * 1500
     decoded = list(recorded_conversations(event for event, _ in made_up))
     assert [sent for _, sent in decoded] == [sent for _, sent in made_up]
+
+
+async def test_messages_are_recorded_as_they_were_sent(tmp_path: Path) -> None:
+    async with make_async("examples/number", model=parrot(seconds=0.1), runs_dir=tmp_path) as env:
+        await env.reset()
+        messages = [{"role": "user", "content": "hello"}]
+        tools = [{"name": "look", "description": "", "parameters": {}}]
+        calls = [asyncio.create_task(model_of(env).complete(messages, tools))]
+        await asyncio.sleep(0.01)
+        messages[0]["content"] = "changed"
+        tools[0]["name"] = "leap"
+        # The second is sent before the first is recorded, and begins with another message.
+        calls.append(asyncio.create_task(model_of(env).complete([*HELLO, *messages], tools)))
+        await asyncio.gather(*calls)
+        await env.step({"tool": "submit"})
+    recorded = events(env)
+    assert [sent for _, sent in recorded_conversations(recorded)] == [
+        HELLO,
+        [*HELLO, {"role": "user", "content": "changed"}],
+    ]
+    assert [[tool["name"] for tool in event["tools"]] for event in recorded] == [["look"], ["leap"]]
+    assert [event["messages"] for event in recorded] == [[[0, 1]], [[0, 2]]]
 
 
 def test_replies_become_messages() -> None:
