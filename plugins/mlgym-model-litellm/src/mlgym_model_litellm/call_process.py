@@ -22,6 +22,7 @@ from mlgym_model_litellm.exchanges import Answered, attempt
 from mlgym_model_litellm.failures import Failure
 from mlgym_model_litellm.frames import Call, Cancel, Environment, Frames, Outcome, Ready, Text, packed
 from mlgym_model_litellm.library import load
+from mlgym_model_litellm.turns import Turns
 
 _SET_SIGNAL_OF_PARENTS_DEATH = 1
 """A request of `prctl` (linux/prctl.h)."""
@@ -34,6 +35,7 @@ class CallServer:
         # The kernel closes what is open; LiteLLM would take its time.
         self._frames = Frames(self._received, lost=lambda: os._exit(0))
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._turns = Turns()
         self._is_ready = False
 
     async def serve(self, connection: socket.socket) -> None:
@@ -70,7 +72,9 @@ class CallServer:
 
         outcome: Answered | Failure
         try:
-            outcome = await attempt(call.exchange, tell if call.tells_text else None, has_observers=False)
+            outcome = await attempt(
+                call.exchange, tell if call.tells_text else None, has_observers=False, turns=self._turns
+            )
             frame = packed(Outcome(number, outcome))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - somebody may wait for an outcome
             broken = ModelError(f"A call of {call.exchange.model} broke: {error!r}.")

@@ -12,7 +12,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mlgym_core import ModelError
@@ -73,7 +74,7 @@ class CallProcesses:
             ready = [process for process in self._processes if process.is_ready] if most else []
             if not ready:
                 return await attempt(exchange, on_text)
-            return await min(ready, key=lambda process: process.calls).attempt(exchange, on_text)
+            return await _next(ready).attempt(exchange, on_text)
         finally:
             self._calls -= 1
 
@@ -115,6 +116,17 @@ class CallProcesses:
             gc.unfreeze()
 
 
+def _next(processes: Sequence[_CallProcess]) -> _CallProcess:
+    """Return the one that has to do with a call longest ago, unless it is held up.
+
+    They take turns, since a call is work when it begins and when its answer comes. Answers that come together lead to
+    calls that begin together: the one with the fewest calls would be that which has just had all those answers, so that
+    it would have to begin all those calls as well, again and again.
+    """
+    crowd = 2 * min(process.calls for process in processes) + _CALLS_OF_A_PROCESS
+    return min(processes, key=lambda process: (process.calls > crowd, process.last_began))
+
+
 class _CallProcess:
     """One of them, from its start on.
 
@@ -125,6 +137,7 @@ class _CallProcess:
     Attributes:
         is_ready: Whether it takes calls. LiteLLM takes seconds to import.
         was_ready: Whether it ever did.
+        last_began: When it was last given a call, by `time.monotonic()`.
 
     Raises:
         OSError: if it cannot be started.
@@ -133,6 +146,7 @@ class _CallProcess:
     def __init__(self, has_begun: Callable[[], None], ended: Callable[[_CallProcess], None]) -> None:
         self.is_ready = False
         self.was_ready = False
+        self.last_began = 0.0
         self._has_begun = has_begun
         self._ended = ended
         self._frames = Frames(self._received, self._lost)
@@ -177,6 +191,7 @@ class _CallProcess:
         """Ask a provider once, from there."""
         self._numbers += 1
         number = self._numbers
+        self.last_began = time.monotonic()
         try:
             frame = packed(Call(number, exchange, on_text is not None))
         except Exception:  # noqa: BLE001 - what agents put into messages may raise anything

@@ -18,6 +18,7 @@ from mlgym_model_litellm.counting import count_request, count_text
 from mlgym_model_litellm.failures import Failure, RefusedAnswer, UnreadableAnswer, failure_of
 from mlgym_model_litellm.library import load
 from mlgym_model_litellm.replies import reply_of, stated_cost, table_cost
+from mlgym_model_litellm.turns import Turn, Turns
 from mlgym_model_litellm.usage_figures import Figures
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Answered:
 
 
 async def attempt(
-    exchange: Exchange, on_text: OnText | None = None, *, has_observers: bool = True
+    exchange: Exchange, on_text: OnText | None = None, *, has_observers: bool = True, turns: Turns | None = None
 ) -> Answered | Failure:
     """Ask the provider once.
 
@@ -84,11 +85,13 @@ async def attempt(
         exchange: What to ask, and whom.
         on_text: Is told the text of an answer in parts as it comes.
         has_observers: Whether there may be callbacks in LiteLLM that want to know of it.
+        turns: Whose turns to work it waits for.
     """
     from mlgym_model_litellm.transport import watched
 
     said: list[str] = []
-    with watched(streams=exchange.stream) as passage:
+    with Turn(turns) as turn, watched(turn, streams=exchange.stream) as passage:
+        await turn.take()
         try:
             return await _answered(exchange, passage, said, on_text, has_observers=has_observers)
         except Exception as error:  # noqa: BLE001 - LiteLLM raises what its providers' clients raise

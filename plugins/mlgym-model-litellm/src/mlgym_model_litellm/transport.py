@@ -12,12 +12,13 @@ import os
 import weakref
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
 from mlgym_model_litellm.failures import RefusedAnswer
+from mlgym_model_litellm.turns import Turn
 from mlgym_model_litellm.usage_figures import Figures, event_line, whole_answer
 
 LARGEST_ANSWER = 64 * 1024 * 1024
@@ -35,12 +36,14 @@ class Passage:
         answered: Whether a server began to answer and said that all is well. It may charge for that.
         figures: What a stream said of its tokens.
         refusal: Why an answer was not let through. What LiteLLM makes of it may say something else.
+        turn: Of the attempt to work, which it leaves while the server does.
     """
 
     streams: bool
     answered: bool = False
     figures: Figures = Figures.NONE
     refusal: RefusedAnswer | None = None
+    turn: Turn = field(default_factory=lambda: Turn(None))
 
 
 _passage: contextvars.ContextVar[Passage | None] = contextvars.ContextVar("passage", default=None)
@@ -50,9 +53,9 @@ _of_parents: list[GuardedTransport] = []
 
 
 @contextlib.contextmanager
-def watched(*, streams: bool) -> Iterator[Passage]:
+def watched(turn: Turn, *, streams: bool) -> Iterator[Passage]:
     """Return what passes the transport while this goes on in the current task, and in those that it starts."""
-    passage = Passage(streams=streams)
+    passage = Passage(streams=streams, turn=turn)
     token = _passage.set(passage)
     try:
         yield passage
@@ -114,7 +117,11 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         passage = _passage.get() or Passage(streams=True)
         # What need not be unpacked can be no bomb.
         request.headers["accept-encoding"] = "identity"
+        passage.turn.leave()
         response = await self._inner.handle_async_request(request)
+        # Of an answer in parts, each takes little work.
+        if not passage.streams:
+            await passage.turn.take()
         try:
             if response.is_redirect:
                 raise RefusedAnswer(
