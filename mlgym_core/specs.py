@@ -206,6 +206,7 @@ class AgentSpec(Spec):
         tools: Ids of the tools that it is offered unless the run names its own; None for the default ones.
         tools_from: The distribution that provides those of them that are not the core's, for the advice to install it.
         limits: Limits of its episodes by name, such as `{"max_cost": 4.0}`, unless the run says otherwise.
+        default: Whether it plays where a command names a model and no agent; only for agents that need a model.
     """
 
     kind: ClassVar[str] = "agent"
@@ -215,10 +216,13 @@ class AgentSpec(Spec):
     tools: tuple[str, ...] | None = field(default=None, kw_only=True)
     tools_from: str | None = field(default=None, kw_only=True)
     limits: Mapping[str, float | None] = field(default_factory=dict, kw_only=True)
+    default: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         owner = f"The agent {self.id!r}"
+        if self.default and not self.needs_model:
+            raise UsageError(f"{owner} plays by default where a model is named, so it must need one: needs_model=True.")
         object.__setattr__(self, "needs_tools", _as_tuple(owner, "needs_tools", self.needs_tools, str))
         if self.tools is not None:
             object.__setattr__(self, "tools", _as_tuple(owner, "tools", self.tools, str))

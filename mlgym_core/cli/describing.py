@@ -49,7 +49,7 @@ def facts_of(host: Host, kind: str, name: str) -> dict[str, Any]:
         spec = entry.spec
         tools = None if spec.tools is None else list(spec.tools)
         facts |= {"needs_model": spec.needs_model, "needs_tools": list(spec.needs_tools), "tools": tools}
-        facts |= {"limits": dict(spec.limits)}
+        facts |= {"default": spec.default, "limits": dict(spec.limits)}
     if kind == "tool":
         arguments = _parameters(name, found.run, found.run, _OWN_PARAMETERS_OF_RUN)
         facts |= {"default": entry.spec.default, "grant": entry.spec.grant, "arguments": arguments}
@@ -61,7 +61,8 @@ def show(facts: Mapping[str, Any]) -> None:
     click.echo(f"{facts['kind']} {facts['id']}: {facts['summary']}\n")
     click.echo(f"  from     {facts['distribution']} {facts['version']}")
     if facts["kind"] == "agent":
-        click.echo(f"  model    {'needed: --model' if facts['needs_model'] else 'not needed'}")
+        needed = "needed: --model; plays unless --agent names another" if facts["default"] else "needed: --model"
+        click.echo(f"  model    {needed if facts['needs_model'] else 'not needed'}")
         click.echo(f"  tools    {', '.join(facts['tools']) if facts['tools'] else 'the default ones'}")
         if facts["needs_tools"]:
             click.echo(f"  needs    {', '.join(facts['needs_tools'])}")

@@ -43,7 +43,7 @@ def tool_row(entry: Entry[Any]) -> Row:
 
 
 def _agent(entry: Entry[Any]) -> Row:
-    return _base(entry) | {"needs_model": entry.spec.needs_model}
+    return _base(entry) | {"needs_model": entry.spec.needs_model, "default": entry.spec.default}
 
 
 def _metric(entry: Entry[Any]) -> Row:

@@ -14,6 +14,7 @@ from mlgym_core.errors import UsageError
 
 if TYPE_CHECKING:
     from mlgym_core.cli.result_rows import ResultRow
+    from mlgym_core.host import Host
     from mlgym_core.runner import Run
     from mlgym_core.types import EpisodeResult
 
@@ -70,7 +71,12 @@ def pairs_of(flag: str, pairs: tuple[str, ...], form: str = "key=value") -> dict
 @click.command("run")
 @click.argument("tasks", nargs=-1, metavar="TASK...")
 @click.option("--suite", "suites", multiple=True, help="Run the tasks of a suite (see `mlgym suites`).")
-@click.option("--agent", "agents", multiple=True, required=True, help="Who plays (see `mlgym agents`); repeatable.")
+@click.option(
+    "--agent",
+    "agents",
+    multiple=True,
+    help="Who plays (see `mlgym agents`); repeatable. With --model it may be left out: the agent for models plays.",
+)
 @click.option("-A", "agent_options", multiple=True, metavar="KEY=VALUE", help="An option of the agents; repeatable.")
 @click.option("--model", help="The language model, as PROVIDER/NAME, for agents that use one (see `mlgym models`).")
 @click.option("-M", "model_options", multiple=True, metavar="KEY=VALUE", help="An option of the model; repeatable.")
@@ -145,6 +151,7 @@ def run_command(
       mlgym run --suite mlgym-bench-v0-mini --agent baseline --parallel 2
       mlgym run games/blotto --agent script -A file=actions.jsonl --json
       mlgym run games/blotto --agent human
+      mlgym run games/blotto --model anthropic/claude-sonnet-4-5
       mlgym run games/blotto --agent react --model anthropic/claude-sonnet-4-5 --max-cost 4 --max-run-cost 40
       mlgym run games/blotto --agent react --model openai/gpt-5 --grant literature -T literature_search.results=5
     """
@@ -160,6 +167,8 @@ def run_command(
     chosen = chosen_tasks(host, options.pop("tasks"), options["suites"], options["variant"])
     if not chosen.tasks:
         raise UsageError("Name at least one task or a --suite. `mlgym tasks` lists what is installed.")
+    options["agents"] = options["agents"] or default_agents(host, options["model"])
+    explicit.add("agents")
     options["agent_options"] = pairs_of("-A", options["agent_options"])
     options["model_options"] = pairs_of("-M", options["model_options"])
     options["tool_options"] = pairs_of("-T", options["tool_options"], "TOOL.KEY=VALUE")
@@ -184,6 +193,27 @@ def run_command(
         _show_prompts(Run(host, folder, plan), as_json=as_json)
         return
     _play(context, Run.start(host, folder, plan), as_json=as_json)
+
+
+def default_agents(host: Host, model: str | None) -> tuple[str, ...]:
+    """Return who plays where nobody is named.
+
+    Raises:
+        UsageError: if no model is named either, or not exactly one agent says that it plays by default.
+    """
+    if model is None:
+        raise UsageError(
+            "Say who plays: --agent NAME, or --model PROVIDER/NAME. `mlgym agents` lists what is installed."
+        )
+    specs = [entry.spec for entry in host.agents.entries()]
+    agents = tuple(spec.id for spec in specs if spec.default)
+    if len(agents) == 1:
+        return agents
+    if agents:
+        raise UsageError(f"Say which agent plays with the model: --agent {' or --agent '.join(agents)}.")
+    others = [spec.id for spec in specs if spec.needs_model]
+    known = f"there are: {', '.join(others)}." if others else "none is installed. mlgym-agents has some."
+    raise UsageError(f"Say which agent plays with the model (--agent NAME); {known}")
 
 
 def _show_prompts(run: Run, *, as_json: bool) -> None:

@@ -7,7 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from talking import TalkingPlugin
 
+from mlgym_core.cli.run import default_agents
+from mlgym_core.errors import UsageError
+from mlgym_core.host import Host
 from tests.cli.test_run import CommandLine, lines
 
 SOURCE = """
@@ -53,6 +57,37 @@ def test_an_agent_with_a_model(mlgym: CommandLine) -> None:
     assert run["completed"] == 1
     plan = json.loads((mlgym.folder / "runs" / "r" / "run.json").read_text())["plan"]
     assert plan["model_options"] == {"price": "0.001"}
+
+
+def test_with_a_model_the_agent_for_models_plays(mlgym: CommandLine) -> None:
+    done = mlgym("run", "examples/number", "--model", f"parrot/{WRITE},!submit", "--json")
+    episode, _ = lines(done.stdout)
+    assert (episode["agent"], episode["exit_reason"], episode["final"]) == ("react", "submitted", 0.75)
+    assert "plays unless --agent names another" in mlgym("info", "react").stdout
+
+
+def test_without_an_agent_and_a_model_nobody_plays(mlgym: CommandLine) -> None:
+    done = mlgym("run", "examples/number")
+    assert done.returncode == 2
+    assert "--agent NAME, or --model PROVIDER/NAME" in done.stderr
+
+
+def test_of_two_agents_for_models_one_must_be_named(mlgym: CommandLine) -> None:
+    with (mlgym.folder / "site" / "installed_example_plugin.py").open("a") as file:
+        file.write(
+            "\n@hookimpl(specname='mlgym_agents')\ndef more_agents():\n    from mlgym_core import AgentSpec\n"
+            "    yield AgentSpec('talker-too', 'talking:Talker', 's', needs_model=True, default=True)\n"
+        )
+    done = mlgym("run", "examples/number", "--model", "parrot/!submit")
+    assert done.returncode == 2
+    assert "--agent react or --agent talker-too" in done.stderr
+
+
+def test_where_no_agent_is_for_models_one_must_be_named() -> None:
+    with pytest.raises(UsageError, match="there are: plain-talker, talker"):
+        default_agents(Host.of(TalkingPlugin()), "parrot/!submit")
+    with pytest.raises(UsageError, match="mlgym-agents has some"):
+        default_agents(Host.of(), "parrot/!submit")
 
 
 def test_a_synchronous_agent_with_a_model(mlgym: CommandLine) -> None:

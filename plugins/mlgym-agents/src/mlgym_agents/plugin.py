@@ -17,6 +17,7 @@ def mlgym_agents() -> Iterator[AgentSpec]:
         "mlgym_agents.react:ReactAgent",
         "Lets a model think and call tools in turn",
         needs_model=True,
+        default=True,
     )
     yield AgentSpec(
         "thought-action",
