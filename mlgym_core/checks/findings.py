@@ -11,7 +11,7 @@ from mlgym_core.errors import MlgymError
 from mlgym_core.loading import one_line
 
 Outcome = Literal["passed", "failed", "skipped"]
-CheckedKind = Literal["task", "agent", "tool", "metric", "sandbox"]
+CheckedKind = Literal["task", "agent", "tool", "metric", "sandbox", "plugin"]
 Check = tuple[str, Callable[[], Awaitable[str]]]
 """The name of a check, and what makes it: it returns what was found in a sentence, or raises."""
 
@@ -21,7 +21,7 @@ class Finding:
     """The outcome of one check.
 
     Attributes:
-        kind: What was checked: a `task`, `agent`, `tool`, `metric` or `sandbox`.
+        kind: A `task`, `agent`, `tool`, `metric` or `sandbox`; or a `plugin` that could not be loaded.
         id: Its id.
         variant: The task's variant; None for all other kinds.
         check: Name of the check.

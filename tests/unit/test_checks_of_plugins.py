@@ -155,3 +155,38 @@ def test_the_command_takes_names_of_all_kinds(site: FakeSite, tmp_path: Path) ->
 def test_all_names_are_looked_up_before_anything_is_checked(faulty: Host) -> None:
     with pytest.raises(UnknownNameError, match="'caller'"):
         next(chosen_checks(faulty, ["distance", "callers"]))
+
+
+UNLOADABLE = """
+from mlgym_core import AgentSpec, hookimpl
+
+MLGYM_API = {api}
+
+
+@hookimpl
+def mlgym_agents():
+    yield AgentSpec("hasty", "fake:Hasty", "s")
+    {then}
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "stage", "remedy"),
+    [
+        ("import no_such_module", "import", "entry point"),
+        (UNLOADABLE.format(api=3, then=""), "api", "MLGYM_API = 1"),
+        (UNLOADABLE.format(api=1, then="").replace("mlgym_agents", "mlgym_agent"), "hooks", "Name hooks"),
+        (UNLOADABLE.format(api=1, then="raise RuntimeError"), "specs", "Mend the hook"),
+    ],
+)
+def test_a_plugin_that_cannot_be_loaded_is_a_finding(source: str, stage: str, remedy: str, site: FakeSite) -> None:
+    site.add("fake-broken", "broken", source)
+    # Package indexes take both for one name.
+    for name in ("fake-broken", "Fake_Broken"):
+        checked = site.mlgym("check", name, "--json")
+        assert checked.returncode == 1, checked.stderr
+        [row] = json.loads(checked.stdout)
+        assert (row["kind"], row["id"], row["check"], row["outcome"]) == ("plugin", "broken", "loading", "failed")
+        assert f"fake-broken 1.0 fails at stage {stage}: " in row["detail"]
+        assert remedy in row["remedy"]
+    assert site.mlgym("check", "fake-broken").stdout.startswith("plugin broken\n  FAILED   loading: fake-broken 1.0")
