@@ -110,5 +110,5 @@ async def _outcome_of(check: Callable[[], Awaitable[str]]) -> tuple[Outcome, str
         return "failed", str(problem), problem.remedy
     except MlgymError as error:
         return "failed", str(error), "This is an error of the framework or of the plugin's code."
-    except Exception as error:  # noqa: BLE001 - a stranger's code raises anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code raises anything
         return "failed", one_line(error), "The plugin's code raised it: mend that."
