@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from mlgym_core.checks.findings import Check, CheckFailed, Checks, CheckSkipped
 from mlgym_core.checks.importing import check_import
 from mlgym_core.checks.samples import SAMPLE_MODEL, SAMPLE_TASK, SampleModel, SamplePlugin
+from mlgym_core.checks.watching import nothing_held_up
 from mlgym_core.env import AsyncEnv
 from mlgym_core.errors import PluginError
 from mlgym_core.host import Host
@@ -135,11 +136,14 @@ class AgentChecks(Checks):
             await env.reset()
             playing = asyncio.ensure_future(_awaited(self._made(), env))
             asked = asyncio.ensure_future(model.hanging.wait())
-            await asyncio.wait((playing, asked), timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            with nothing_held_up():
+                await asyncio.wait((playing, asked), timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
             was_asked = asked.done()
             asked.cancel()
             playing.cancel()
-            await asyncio.wait((playing,), timeout=_GRACE)
+            with nothing_held_up():
+                await asyncio.wait((playing,), timeout=_GRACE)
+            self.goes_on = self.goes_on or not playing.done()
             if not was_asked:
                 raise CheckFailed("it never asked its model", "Ask `env.model`.")
             if not playing.cancelled():
@@ -186,14 +190,19 @@ class AgentChecks(Checks):
         )
         run = Run.start(self._host, self._folder / str(self._runs), plan)
         playing = asyncio.ensure_future(_only_result(run))
-        await asyncio.wait((playing,), timeout=_PATIENCE)
-        if not playing.done():
+        with nothing_held_up():
+            await asyncio.wait((playing,), timeout=_PATIENCE)
+            if playing.done():
+                return playing.result()
             playing.cancel()
             await asyncio.wait((playing,), timeout=_GRACE)
+            # Its thread goes on, and nothing tells.
+            in_thread = not inspect.iscoroutinefunction(self._class().run)
+            self.goes_on = self.goes_on or in_thread or not playing.done()
             raise CheckFailed(
                 f"with a model that {model} it does not end within {_PATIENCE:g} s", "Return when `env.is_over`."
             )
-        return playing.result()
+        raise AssertionError("whoever is held up has failed")
 
 
 async def _only_result(run: Run) -> EpisodeResult:

@@ -65,6 +65,9 @@ class Checks(abc.ABC):
     Args:
         name: Its id.
         variant: The variant, of tasks.
+
+    Attributes:
+        goes_on: Whether something that was checked cannot be stopped, so that this process can only be left.
     """
 
     kind: CheckedKind
@@ -72,6 +75,7 @@ class Checks(abc.ABC):
     def __init__(self, name: str, variant: str | None = None) -> None:
         self.id = name
         self.variant = variant
+        self.goes_on = False
 
     @abc.abstractmethod
     def checks(self) -> Sequence[Check]:

@@ -6,6 +6,7 @@ import asyncio
 import math
 import shlex
 import statistics
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -98,6 +99,25 @@ class Stubborn(Caller):
                 await env.step({"tool": "submit"})
             except EpisodeOver:
                 return
+
+
+class Retrying(Caller):
+    """Tries again whatever happens, and never waits for anything when it does."""
+
+    async def run(self, env: AsyncEnv) -> None:
+        assert env.model is not None
+        while not env.is_over:
+            try:
+                await env.model.complete([{"role": "user", "content": "Well?"}], env.tools)
+            except BaseException:  # noqa: BLE001 - that is the fault
+                continue
+
+
+class Dozing(Caller):
+    """Waits without `await`."""
+
+    async def run(self, env: AsyncEnv) -> None:
+        time.sleep(3600)  # noqa: ASYNC251 - that is the fault
 
 
 class Aloof(Caller):
@@ -248,7 +268,7 @@ class FaultyPlugins:
     @hookimpl
     def mlgym_agents(self) -> Iterator[AgentSpec]:
         """Yield the agents."""
-        for kind in (Caller, Terse, Quitter, Deaf, Gullible, Soothing, Stubborn, Aloof):
+        for kind in (Caller, Terse, Quitter, Deaf, Gullible, Soothing, Stubborn, Aloof, Retrying, Dozing):
             yield AgentSpec(kind.__name__.lower(), f"{__name__}:{kind.__name__}", "s", needs_model=True)
 
     @hookimpl

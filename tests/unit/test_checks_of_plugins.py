@@ -12,6 +12,7 @@ import pytest
 from faulty_plugins import FaultyPlugins
 
 from mlgym_core import Host, UnknownNameError
+from mlgym_core.checks import watching
 from mlgym_core.checks.findings import CheckedKind, Finding
 from mlgym_core.checks.importing import check_light_import
 from mlgym_core.checks.selection import chosen_checks
@@ -86,6 +87,51 @@ def test_each_fault_is_found(kind: CheckedKind, name: str, check: str, says: str
     assert finding.outcome == "failed", finding
     assert says in finding.detail
     assert finding.remedy
+
+
+@pytest.mark.parametrize(("name", "check"), [("retrying", "ends"), ("dozing", "plays"), ("dozing", "interrupted")])
+def test_agents_that_hold_up_everything_are_ended(
+    name: str, check: str, faulty: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "LONGEST_PAUSE", 3.0)
+    finding = findings(faulty, "agent", name, [check])[check]
+    assert finding.outcome == "failed", finding
+    assert "it holds up everything else for 3 s" in finding.detail
+    assert name == "retrying" or "faulty_plugins.py, line " in finding.detail
+    assert "`await`" in finding.remedy
+
+
+ENDLESS = """
+import time
+from mlgym_core import Agent, AgentSpec, hookimpl
+
+MLGYM_API = 1
+
+
+@hookimpl
+def mlgym_agents():
+    yield AgentSpec("endless", "fake_fake_endless:Endless", "s")
+
+
+class Endless(Agent):
+    def run(self, env):
+        while True:
+            time.sleep(1)
+"""
+
+
+def test_the_command_leaves_what_cannot_be_stopped(site: FakeSite) -> None:
+    site.add("fake-endless", "endless", ENDLESS)
+    program = """
+        from mlgym_core.checks import agents
+        agents._PATIENCE = agents._GRACE = 2.0
+        from mlgym_core.cli import main; main()
+    """
+    checked = site.python(program, "check", "endless", "--sandbox", "process", "--json")
+    assert checked.returncode == 1
+    failed = {row["check"] for row in json.loads(checked.stdout) if row["outcome"] == "failed"}
+    assert failed == {"plays", "ends"}
+    assert "mlgym leaves it behind" in checked.stderr
 
 
 def test_agents_with_options_that_must_be_given_are_asked_for_them(faulty: Host) -> None:
