@@ -145,6 +145,14 @@ class Silent(Tool):
         return ToolResult(text=path)
 
 
+class Forgetful(Tool):
+    """Forgets to return what it found."""
+
+    async def run(self, context: ToolContext, path: str) -> ToolResult:
+        """Look at a file of the workspace."""
+        return None  # type: ignore[return-value]
+
+
 class Vague(Tool):
     """Does not say what its argument may be."""
 
@@ -274,7 +282,7 @@ class FaultyPlugins:
     @hookimpl
     def mlgym_tools(self) -> Iterator[ToolSpec]:
         """Yield the tools."""
-        for kind in (Reader, Silent, Vague, Fragile, Injected, Talkative, Strict, Quoting):
+        for kind in (Reader, Silent, Vague, Fragile, Injected, Talkative, Strict, Quoting, Forgetful):
             yield ToolSpec(kind.__name__.lower(), f"{__name__}:{kind.__name__}", "s")
 
     @hookimpl

@@ -15,7 +15,9 @@ from mlgym_core import Host, UnknownNameError
 from mlgym_core.checks import watching
 from mlgym_core.checks.findings import CheckedKind, Finding
 from mlgym_core.checks.importing import check_light_import
+from mlgym_core.checks.samples import SAMPLE_TASK, SamplePlugin
 from mlgym_core.checks.selection import chosen_checks
+from mlgym_core.making import make_env
 from tests.cli.conftest import FakeSite
 
 
@@ -68,6 +70,7 @@ def test_what_is_sound_passes(kind: CheckedKind, name: str, faulty: Host) -> Non
         ("agent", "stubborn", "interrupted", "it goes on"),
         ("agent", "aloof", "interrupted", "never asked its model"),
         ("tool", "silent", "schema", "models are told ''"),
+        ("tool", "forgetful", "answers", "it returned a NoneType, and not a ToolResult"),
         ("tool", "vague", "schema", "not told what path may be"),
         ("tool", "fragile", "hostile arguments", "ZeroDivisionError"),
         ("tool", "injected", "hostile arguments", "executes what is in it"),
@@ -132,6 +135,15 @@ def test_the_command_leaves_what_cannot_be_stopped(site: FakeSite) -> None:
     failed = {row["check"] for row in json.loads(checked.stdout) if row["outcome"] == "failed"}
     assert failed == {"plays", "ends"}
     assert "mlgym leaves it behind" in checked.stderr
+
+
+async def test_a_tool_that_returns_nothing_ends_no_episode(faulty: Host) -> None:
+    host = faulty.extended(SamplePlugin())
+    async with await make_env(SAMPLE_TASK, host=host, sandbox="process", tools=["forgetful"]) as env:
+        await env.reset()
+        observation, *_ = await env.step({"tool": "forgetful", "arguments": {"path": "x"}})
+        assert (observation.error, env.is_over) == (True, False)
+        assert observation.text.startswith("The tool 'forgetful' broke: TypeError: it returned a NoneType")
 
 
 def test_agents_with_options_that_must_be_given_are_asked_for_them(faulty: Host) -> None:
