@@ -28,6 +28,10 @@ _PATIENCE = 120.0
 _GRACE = 30.0
 """Seconds after which an interrupted agent counts as one that goes on."""
 _TOKENS = 6000
+_WAITING = (
+    "Wait with `await`, and let BudgetExhausted, EpisodeOver and ModelError pass. An ordinary `def run` may block: it "
+    "gets a thread of its own."
+)
 
 
 class AgentChecks(Checks):
@@ -136,12 +140,16 @@ class AgentChecks(Checks):
             await env.reset()
             playing = asyncio.ensure_future(_awaited(self._made(), env))
             asked = asyncio.ensure_future(model.hanging.wait())
-            with nothing_held_up():
-                await asyncio.wait((playing, asked), timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
-            was_asked = asked.done()
-            asked.cancel()
-            playing.cancel()
-            with nothing_held_up():
+            # What it raises says nothing here, and is no exception that nobody saw.
+            playing.add_done_callback(lambda done: done.cancelled() or done.exception())
+            try:
+                with nothing_held_up(self._code(), _WAITING):
+                    await asyncio.wait((playing, asked), timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                was_asked = asked.done()
+                asked.cancel()
+                playing.cancel()
+            with nothing_held_up(self._code(), _WAITING):
                 await asyncio.wait((playing,), timeout=_GRACE)
             self.goes_on = self.goes_on or not playing.done()
             if not was_asked:
@@ -154,6 +162,9 @@ class AgentChecks(Checks):
 
     def _class(self) -> type[Agent]:
         return self._host.agents.load(self.id)
+
+    def _code(self) -> object:
+        return getattr(self._class().run, "__code__", None)
 
     def _options_model(self) -> type[BaseModel]:
         constructor: Any = self._class().__init__
@@ -190,7 +201,7 @@ class AgentChecks(Checks):
         )
         run = Run.start(self._host, self._folder / str(self._runs), plan)
         playing = asyncio.ensure_future(_only_result(run))
-        with nothing_held_up():
+        with nothing_held_up(self._code(), _WAITING):
             await asyncio.wait((playing,), timeout=_PATIENCE)
             if playing.done():
                 return playing.result()

@@ -17,13 +17,22 @@ _AGAIN = 0.02
 """Seconds until it is raised again, for code that catches it: sooner or later it comes where nothing does."""
 
 
+_LONG_ELSEWHERE = 500
+"""How often the loop may be found held up by something else, such as a task that was started, before that is ended."""
+
+
 class HeldUp(BaseException):
     """Raised in code that holds up the event loop."""
 
 
 @contextlib.contextmanager
-def nothing_held_up() -> Iterator[None]:
+def nothing_held_up(code: object, remedy: str) -> Iterator[None]:
     """Raise `HeldUp` in whatever holds up the running event loop for too long; where signals go elsewhere, do nothing.
+
+    Args:
+        code: The code object of what is watched, such as that of an agent's `run`: what it calls is interrupted, and
+            what cleans up after it is not.
+        remedy: What to do about it.
 
     Raises:
         CheckFailed: if something did, with the place.
@@ -31,11 +40,14 @@ def nothing_held_up() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    longest, places = LONGEST_PAUSE, list[str]()
+    longest, places, elsewhere = LONGEST_PAUSE, list[str](), 0
 
     def interrupt(_: int, frame: FrameType | None) -> None:
-        if frame is not None:
-            places.append(f"{frame.f_code.co_filename}, line {frame.f_lineno}")
+        nonlocal elsewhere
+        if frame is None or (elsewhere < _LONG_ELSEWHERE and not _calls(frame, code)):
+            elsewhere += 1
+            return
+        places.append(f"{frame.f_code.co_filename}, line {frame.f_lineno}")
         raise HeldUp
 
     loop = asyncio.get_running_loop()
@@ -58,6 +70,14 @@ def nothing_held_up() -> Iterator[None]:
     if places:
         raise CheckFailed(
             f"it holds up everything else for {longest:g} s, limits and interrupts too, at {places[0]}",
-            "Wait with `await`, and let BudgetExhausted, EpisodeOver and ModelError pass. An ordinary `def run` may "
-            "block: it gets a thread of its own.",
+            remedy,
         )
+
+
+def _calls(frame: FrameType | None, code: object) -> bool:
+    """Whether a frame is that of some code, or of what it calls."""
+    while frame is not None:
+        if frame.f_code is code:
+            return True
+        frame = frame.f_back
+    return False

@@ -153,6 +153,15 @@ class Forgetful(Tool):
         return None  # type: ignore[return-value]
 
 
+class Sleepy(Tool):
+    """Waits without `await`."""
+
+    async def run(self, context: ToolContext, path: str) -> ToolResult:
+        """Wait until a file of the workspace is there."""
+        time.sleep(3600)  # noqa: ASYNC251 - that is the fault
+        return ToolResult(text="")
+
+
 class Vague(Tool):
     """Does not say what its argument may be."""
 
@@ -282,7 +291,7 @@ class FaultyPlugins:
     @hookimpl
     def mlgym_tools(self) -> Iterator[ToolSpec]:
         """Yield the tools."""
-        for kind in (Reader, Silent, Vague, Fragile, Injected, Talkative, Strict, Quoting, Forgetful):
+        for kind in (Reader, Silent, Vague, Fragile, Injected, Talkative, Strict, Quoting, Forgetful, Sleepy):
             yield ToolSpec(kind.__name__.lower(), f"{__name__}:{kind.__name__}", "s")
 
     @hookimpl

@@ -92,12 +92,20 @@ def test_each_fault_is_found(kind: CheckedKind, name: str, check: str, says: str
     assert finding.remedy
 
 
-@pytest.mark.parametrize(("name", "check"), [("retrying", "ends"), ("dozing", "plays"), ("dozing", "interrupted")])
-def test_agents_that_hold_up_everything_are_ended(
-    name: str, check: str, faulty: Host, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("kind", "name", "check"),
+    [
+        ("agent", "retrying", "ends"),
+        ("agent", "dozing", "plays"),
+        ("agent", "dozing", "interrupted"),
+        ("tool", "sleepy", "answers"),
+    ],
+)
+def test_what_holds_up_everything_is_ended(
+    kind: CheckedKind, name: str, check: str, faulty: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watching, "LONGEST_PAUSE", 3.0)
-    finding = findings(faulty, "agent", name, [check])[check]
+    finding = findings(faulty, kind, name, [check])[check]
     assert finding.outcome == "failed", finding
     assert "it holds up everything else for 3 s" in finding.detail
     assert name == "retrying" or "faulty_plugins.py, line " in finding.detail
