@@ -739,7 +739,11 @@ class AsyncEnv(ToolContext):
         tool = self._tools.get(call.tool)
         if tool is None:
             raise ToolError(f"There is no tool {call.tool!r}. There are: {', '.join(self._tools)}.")
-        return await tool(self, call.arguments)
+        result: object = await tool(self, call.arguments)
+        if not isinstance(result, ToolResult) or not isinstance(result.text, str):
+            said = f"a {type(result).__name__}" if not isinstance(result, ToolResult) else "one without a text"
+            raise TypeError(f"it returned {said}, and not a ToolResult with a text")
+        return result
 
     def _action_seconds(self) -> float:
         left = self._current().clock.action_seconds_left

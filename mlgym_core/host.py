@@ -42,16 +42,22 @@ class Host:
     """
 
     def __init__(self, sources: Iterable[PluginSource], failures: Iterable[PluginFailure] = ()) -> None:
-        self.tasks: ClassRegistry[TaskSpec, Task] = ClassRegistry("task", "tasks", Task)  # type: ignore[type-abstract]
-        self.agents: ClassRegistry[AgentSpec, Agent] = ClassRegistry("agent", "agents", Agent)  # type: ignore[type-abstract]
-        self.tools: ClassRegistry[ToolSpec, Tool] = ClassRegistry("tool", "tools", Tool)
-        self.metrics: ClassRegistry[MetricSpec, Metric] = ClassRegistry("metric", "metrics", Metric)  # type: ignore[type-abstract]
-        self.sandboxes: ClassRegistry[SandboxSpec, Sandbox] = ClassRegistry("sandbox", "sandboxes", Sandbox)  # type: ignore[type-abstract]
-        self.models: ClassRegistry[ModelSpec, Model] = ClassRegistry("model", "models", Model)  # type: ignore[type-abstract]
-        self.executors: ClassRegistry[ExecutorSpec, Executor] = ClassRegistry("executor", "executors", Executor)  # type: ignore[type-abstract]
-        self.suites: Registry[SuiteSpec] = Registry("suite", "suites")
-        self.plugins: list[Plugin] = []
         self.failures: list[PluginFailure] = list(failures)
+        missing = self.failures
+        self.tasks: ClassRegistry[TaskSpec, Task] = ClassRegistry("task", "tasks", Task, missing)  # type: ignore[type-abstract]
+        self.agents: ClassRegistry[AgentSpec, Agent] = ClassRegistry("agent", "agents", Agent, missing)  # type: ignore[type-abstract]
+        self.tools: ClassRegistry[ToolSpec, Tool] = ClassRegistry("tool", "tools", Tool, missing)
+        self.metrics: ClassRegistry[MetricSpec, Metric] = ClassRegistry("metric", "metrics", Metric, missing)  # type: ignore[type-abstract]
+        self.sandboxes: ClassRegistry[SandboxSpec, Sandbox] = ClassRegistry("sandbox", "sandboxes", Sandbox, missing)  # type: ignore[type-abstract]
+        self.models: ClassRegistry[ModelSpec, Model] = ClassRegistry("model", "models", Model, missing)  # type: ignore[type-abstract]
+        self.executors: ClassRegistry[ExecutorSpec, Executor] = ClassRegistry(
+            "executor",
+            "executors",
+            Executor,  # type: ignore[type-abstract]
+            missing,
+        )
+        self.suites: Registry[SuiteSpec] = Registry("suite", "suites", missing)
+        self.plugins: list[Plugin] = []
         for source in sources:
             plugin, problems = load_plugin(source)
             self.failures += problems

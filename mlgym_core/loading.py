@@ -10,7 +10,7 @@ import contextlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from types import ModuleType
@@ -45,6 +45,8 @@ SPEC_HOOKS: dict[str, type[AnySpec]] = {
 }
 """Which hook yields which kind of spec."""
 _OBSERVER_HOOK = "mlgym_episode_events"
+_FAILURES_SHOWN = 3
+"""In the message about a name that does not exist."""
 _ACCEPTED_VERSIONS = (hookspecs.API_VERSION - 1, hookspecs.API_VERSION)
 
 
@@ -116,11 +118,16 @@ def installed_plugins() -> tuple[list[PluginSource], list[PluginFailure]]:
             failures.append(PluginFailure(folder, folder, "unknown", "metadata", one_line(error)))
             continue
         # The same distribution may be found in two places of the path; Python uses the first.
-        key = re.sub(r"[-_.]+", "-", name).lower()
+        key = normalized_name(name)
         if key not in seen:
             seen.add(key)
             sources += [PluginSource(entry_point.name, name, version, entry_point.load) for entry_point in entry_points]
     return sorted(sources, key=lambda source: (source.name, source.distribution)), failures
+
+
+def normalized_name(distribution: str) -> str:
+    """Return the name of a distribution as package indexes compare them: see PEP 503."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def load_plugin(source: PluginSource) -> tuple[Plugin | None, list[PluginFailure]]:
@@ -181,6 +188,20 @@ def one_line(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - even this is a stranger's code
         message = "(its message cannot be shown)"
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+def said_of_failures(failures: Sequence[PluginFailure]) -> str:
+    """Return in a sentence which plugins could not be loaded, for those who miss what one of them would register.
+
+    Empty if there are none.
+    """
+    if not failures:
+        return ""
+    shown = "; ".join(
+        f"{failure.name!r} of {failure.distribution} ({failure.error})" for failure in failures[:_FAILURES_SHOWN]
+    )
+    more = f"; and {len(failures) - _FAILURES_SHOWN} more" if len(failures) > _FAILURES_SHOWN else ""
+    return f"Perhaps a plugin that could not be loaded has it: {shown}{more}. `mlgym plugins` lists them."
 
 
 def _collect(hook: pluggy.HookCaller, kind: type[AnySpec]) -> Iterator[Any]:

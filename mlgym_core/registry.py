@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from mlgym_core.errors import ConflictError, PluginError, UnknownNameError
 from mlgym_core.ids import near_misses
-from mlgym_core.loading import one_line
+from mlgym_core.loading import PluginFailure, one_line, said_of_failures
 from mlgym_core.specs import Spec, SuiteSpec
 
 AnySpecType = TypeVar("AnySpecType", bound=Spec | SuiteSpec)
@@ -33,11 +33,16 @@ class Entry(Generic[AnySpecType]):
 
 
 class Registry(Generic[AnySpecType]):
-    """The entries of one kind, sorted by id."""
+    """The entries of one kind, sorted by id.
 
-    def __init__(self, kind: str, listing: str) -> None:
+    Args:
+        failures: What went wrong with plugins, for messages about ids that do not exist; it may grow.
+    """
+
+    def __init__(self, kind: str, listing: str, failures: Sequence[PluginFailure] = ()) -> None:
         self._kind = kind
         self._listing = listing
+        self._failures = failures
         self._entries: dict[str, list[Entry[AnySpecType]]] = {}
 
     def add(self, entry: Entry[AnySpecType]) -> None:
@@ -60,9 +65,8 @@ class Registry(Generic[AnySpecType]):
             ConflictError: if two plugins registered it.
         """
         if name not in self._entries:
-            raise UnknownNameError(
-                self._kind, name, near_misses(name, self._entries), f"`mlgym {self._listing}` lists what is installed."
-            )
+            remedy = f"`mlgym {self._listing}` lists what is installed. {said_of_failures(self._failures)}".rstrip()
+            raise UnknownNameError(self._kind, name, near_misses(name, self._entries), remedy)
         merged = self._merged(self._entries[name])
         if merged.conflict:
             raise ConflictError(
@@ -89,10 +93,13 @@ class ClassRegistry(Registry[TargetedSpec], Generic[TargetedSpec, Implementation
 
     Args:
         base: What the classes must derive from.
+        failures: What went wrong with plugins.
     """
 
-    def __init__(self, kind: str, listing: str, base: type[Implementation]) -> None:
-        super().__init__(kind, listing)
+    def __init__(
+        self, kind: str, listing: str, base: type[Implementation], failures: Sequence[PluginFailure] = ()
+    ) -> None:
+        super().__init__(kind, listing, failures)
         self._base = base
 
     def load(self, name: str) -> type[Implementation]:

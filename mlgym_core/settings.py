@@ -65,9 +65,12 @@ def file_settings(folder: Path | None = None) -> dict[str, dict[str, Any]]:
     """Return the settings of `mlgym.toml`: for each command (a table), its options.
 
     Raises:
-        ConfigurationError: if the file is broken.
+        ConfigurationError: if the file is broken, or the working directory is gone.
     """
-    path = (folder or Path.cwd()) / SETTINGS_FILE
+    try:
+        path = (folder or Path.cwd()) / SETTINGS_FILE
+    except FileNotFoundError:
+        raise ConfigurationError("The working directory does not exist any more: change to another one.") from None
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

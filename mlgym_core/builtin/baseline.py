@@ -6,6 +6,7 @@ import shlex
 
 from mlgym_core.env import AsyncEnv
 from mlgym_core.interfaces import Agent
+from mlgym_core.types import Observation
 
 
 def run_script(path: str) -> str:
@@ -18,7 +19,13 @@ class BaselineAgent(Agent):
 
     async def run(self, env: AsyncEnv) -> None:
         """Run the script and submit."""
+        await self.run_and_submit(env)
+
+    async def run_and_submit(self, env: AsyncEnv) -> Observation | None:
+        """Run the script and submit. Return what the script said, or None if the task has no script."""
+        ran = None
         if env.task.baseline_script is not None:
-            await env.step(run_script(env.task.baseline_script))
+            ran, *_ = await env.step(run_script(env.task.baseline_script))
         if not env.is_over:
             await env.step({"tool": "submit"})
+        return ran

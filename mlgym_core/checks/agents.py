@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from mlgym_core.checks.findings import Check, CheckFailed, Checks, CheckSkipped
 from mlgym_core.checks.importing import check_import
 from mlgym_core.checks.samples import SAMPLE_MODEL, SAMPLE_TASK, SampleModel, SamplePlugin
+from mlgym_core.checks.watching import nothing_held_up
 from mlgym_core.env import AsyncEnv
 from mlgym_core.errors import PluginError
 from mlgym_core.host import Host
@@ -27,6 +28,10 @@ _PATIENCE = 120.0
 _GRACE = 30.0
 """Seconds after which an interrupted agent counts as one that goes on."""
 _TOKENS = 6000
+_WAITING = (
+    "Wait with `await`, and let BudgetExhausted, EpisodeOver and ModelError pass. An ordinary `def run` may block: it "
+    "gets a thread of its own."
+)
 
 
 class AgentChecks(Checks):
@@ -135,11 +140,18 @@ class AgentChecks(Checks):
             await env.reset()
             playing = asyncio.ensure_future(_awaited(self._made(), env))
             asked = asyncio.ensure_future(model.hanging.wait())
-            await asyncio.wait((playing, asked), timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
-            was_asked = asked.done()
-            asked.cancel()
-            playing.cancel()
-            await asyncio.wait((playing,), timeout=_GRACE)
+            # What it raises says nothing here, and is no exception that nobody saw.
+            playing.add_done_callback(lambda done: done.cancelled() or done.exception())
+            try:
+                with nothing_held_up(self._code(), _WAITING):
+                    await asyncio.wait((playing, asked), timeout=_PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                was_asked = asked.done()
+                asked.cancel()
+                playing.cancel()
+            with nothing_held_up(self._code(), _WAITING):
+                await asyncio.wait((playing,), timeout=_GRACE)
+            self.goes_on = self.goes_on or not playing.done()
             if not was_asked:
                 raise CheckFailed("it never asked its model", "Ask `env.model`.")
             if not playing.cancelled():
@@ -150,6 +162,9 @@ class AgentChecks(Checks):
 
     def _class(self) -> type[Agent]:
         return self._host.agents.load(self.id)
+
+    def _code(self) -> object:
+        return getattr(self._class().run, "__code__", None)
 
     def _options_model(self) -> type[BaseModel]:
         constructor: Any = self._class().__init__
@@ -186,14 +201,19 @@ class AgentChecks(Checks):
         )
         run = Run.start(self._host, self._folder / str(self._runs), plan)
         playing = asyncio.ensure_future(_only_result(run))
-        await asyncio.wait((playing,), timeout=_PATIENCE)
-        if not playing.done():
+        with nothing_held_up(self._code(), _WAITING):
+            await asyncio.wait((playing,), timeout=_PATIENCE)
+            if playing.done():
+                return playing.result()
             playing.cancel()
             await asyncio.wait((playing,), timeout=_GRACE)
+            # Its thread goes on, and nothing tells.
+            in_thread = not inspect.iscoroutinefunction(self._class().run)
+            self.goes_on = self.goes_on or in_thread or not playing.done()
             raise CheckFailed(
                 f"with a model that {model} it does not end within {_PATIENCE:g} s", "Return when `env.is_over`."
             )
-        return playing.result()
+        raise AssertionError("whoever is held up has failed")
 
 
 async def _only_result(run: Run) -> EpisodeResult:

@@ -11,7 +11,7 @@ from mlgym_core.errors import MlgymError
 from mlgym_core.loading import one_line
 
 Outcome = Literal["passed", "failed", "skipped"]
-CheckedKind = Literal["task", "agent", "tool", "metric", "sandbox"]
+CheckedKind = Literal["task", "agent", "tool", "metric", "sandbox", "plugin"]
 Check = tuple[str, Callable[[], Awaitable[str]]]
 """The name of a check, and what makes it: it returns what was found in a sentence, or raises."""
 
@@ -21,7 +21,7 @@ class Finding:
     """The outcome of one check.
 
     Attributes:
-        kind: What was checked: a `task`, `agent`, `tool`, `metric` or `sandbox`.
+        kind: A `task`, `agent`, `tool`, `metric` or `sandbox`; or a `plugin` that could not be loaded.
         id: Its id.
         variant: The task's variant; None for all other kinds.
         check: Name of the check.
@@ -65,6 +65,9 @@ class Checks(abc.ABC):
     Args:
         name: Its id.
         variant: The variant, of tasks.
+
+    Attributes:
+        goes_on: Whether something that was checked cannot be stopped, so that this process can only be left.
     """
 
     kind: CheckedKind
@@ -72,6 +75,7 @@ class Checks(abc.ABC):
     def __init__(self, name: str, variant: str | None = None) -> None:
         self.id = name
         self.variant = variant
+        self.goes_on = False
 
     @abc.abstractmethod
     def checks(self) -> Sequence[Check]:
@@ -110,5 +114,5 @@ async def _outcome_of(check: Callable[[], Awaitable[str]]) -> tuple[Outcome, str
         return "failed", str(problem), problem.remedy
     except MlgymError as error:
         return "failed", str(error), "This is an error of the framework or of the plugin's code."
-    except Exception as error:  # noqa: BLE001 - a stranger's code raises anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code raises anything
         return "failed", one_line(error), "The plugin's code raised it: mend that."

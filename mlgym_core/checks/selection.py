@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mlgym_core.checks.findings import CheckedKind, Checks
+from mlgym_core.checks.plugins import PluginChecks
 from mlgym_core.errors import UnknownNameError, UsageError
 from mlgym_core.host import Host
 from mlgym_core.ids import near_misses
+from mlgym_core.loading import PluginFailure, normalized_name, said_of_failures
 from mlgym_core.registry import Entry
 
 CHECKED_KINDS: tuple[CheckedKind, ...] = ("task", "agent", "tool", "metric", "sandbox")
+"""Kinds of things that are registered. A plugin that could not be loaded is checked by the name of its distribution."""
 
 
 def chosen_checks(
@@ -38,10 +41,23 @@ def chosen_checks(
         UsageError: if there is no such name or variant.
     """
     # All names first: nobody wants to hear after an hour that the last one was wrong.
+    failures = dict.fromkeys(failure for name in names for failure in _failures(host, name))
     chosen = dict.fromkeys(pair for name in names for pair in _things(host, name) if pair[0] in kinds)
     every = [(kind, name, variant) for kind, name in chosen for variant in _variants(host, kind, name, variants)]
+    for failure in failures:
+        yield PluginChecks(failure)
     for kind, name, variant in every:
         yield _checks(host, kind, name, variant, sandbox, options or {}, notify)
+
+
+def _failures(host: Host, name: str) -> list[PluginFailure]:
+    """Return what went wrong with the plugins of a distribution."""
+    return [failure for failure in host.failures if _same_distribution(failure.distribution, name)]
+
+
+def _same_distribution(first: str, second: str) -> bool:
+    """Whether two names are those of one distribution, as package indexes compare them."""
+    return normalized_name(first) == normalized_name(second)
 
 
 def _things(host: Host, name: str) -> list[tuple[CheckedKind, str]]:
@@ -53,15 +69,16 @@ def _things(host: Host, name: str) -> list[tuple[CheckedKind, str]]:
     found = [kind for kind, entry in entries if entry.spec.id == name]
     if found:
         return [(kind, host.registry(kind).spec(name).id) for kind in found]
-    of_distribution = [(kind, entry.spec.id) for kind, entry in entries if entry.distribution == name]
-    if of_distribution:
+    of_distribution = [(kind, entry.spec.id) for kind, entry in entries if _same_distribution(entry.distribution, name)]
+    if of_distribution or _failures(host, name):
         return of_distribution
     known = dict.fromkeys(word for _, entry in entries for word in (entry.spec.id, entry.distribution))
     raise UnknownNameError(
         "task, agent, tool, metric, sandbox or distribution",
         name,
         near_misses(name, known),
-        "`mlgym plugins` lists the distributions, `mlgym tasks` and its like what they have.",
+        "`mlgym plugins` lists the distributions, `mlgym tasks` and its like what they have. "
+        f"{said_of_failures(host.failures)}".rstrip(),
     )
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mlgym_core.checks.findings import CheckFailed
-from mlgym_core.interfaces import Task
-from mlgym_core.specs import TaskSpec
+from mlgym_core.interfaces import Anchors, Task
+from mlgym_core.specs import Direction, TaskSpec
 from mlgym_core.types import Split
 
 SPLITS: tuple[Split, ...] = ("validation", "test")
@@ -64,8 +64,9 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(shown) if len(shown) <= 6 else f"{len(shown)} files and folders"
 
 
-def check_anchors(task: Task) -> str:
-    """Check that the ends of the scale are stated, with their sources."""
+def check_anchors(spec: TaskSpec, task: Task) -> str:
+    """Check that the ends of the scale are stated, with their sources, and that the reference is the better one."""
+    direction = spec.primary_metric.direction
     for split in SPLITS:
         anchors = task.anchors(split)
         if anchors.reference is None and anchors.scale is None and anchors.optimum is None:
@@ -74,6 +75,23 @@ def check_anchors(task: Task) -> str:
             raise CheckFailed(f"{split}: a number without a source", "State the sources in the task's anchors().")
         if anchors.reference is not None and anchors.reference == anchors.baseline:
             raise CheckFailed(f"{split}: baseline and reference are equal", "A scale needs two ends; see anchors().")
+        if anchors.scale is not None and anchors.scale <= 0:
+            raise CheckFailed(
+                f"{split}: the scale {anchors.scale:g} is not positive", "State a difference in anchors()."
+            )
+        if anchors.reference is not None and not _is_better(anchors.reference, anchors, direction):
+            raise CheckFailed(
+                f"{split}: {spec.primary_metric.name} is to be {direction}d, and the reference {anchors.reference:g} "
+                f"is worse than the baseline {anchors.baseline:g}",
+                "Mend the direction of the metric in the spec, or the task's anchors().",
+            )
     anchors = task.anchors("test")
     reference = "none" if anchors.reference is None else f"{anchors.reference:g}"
     return f"baseline {anchors.baseline:g}, reference {reference}"
+
+
+def _is_better(value: float, anchors: Anchors, direction: Direction) -> bool:
+    """Whether a value is better than the baseline."""
+    if anchors.optimum is not None:
+        return abs(value - anchors.optimum) < abs(anchors.baseline - anchors.optimum)
+    return value > anchors.baseline if direction == "maximize" else value < anchors.baseline

@@ -19,6 +19,7 @@ from mlgym_core.checks.findings import Check, CheckFailed, Checks, CheckSkipped
 from mlgym_core.checks.importing import check_import
 from mlgym_core.checks.malformed import Variation, variations
 from mlgym_core.checks.statements import SPLITS, check_anchors, check_description, check_files_are_described
+from mlgym_core.checks.tables import leaks_of
 from mlgym_core.data.obtaining import named_dataset, obtain
 from mlgym_core.data.store import DatasetStore
 from mlgym_core.env import AsyncEnv
@@ -33,7 +34,7 @@ from mlgym_core.sandbox.scratch import remove_scratch, scratch_folder
 from mlgym_core.sandbox.selection import choose_sandbox, needs_of
 from mlgym_core.sandbox.submission_files import copy_submission
 from mlgym_core.seeds import has_own_key
-from mlgym_core.types import EpisodeResult, Score, Split
+from mlgym_core.types import EpisodeResult, Observation, Score, Split
 
 PUBLIC_COPY = "public_copy"
 _SEED = 20260101
@@ -43,6 +44,8 @@ _SHARE_OF_TIME = 0.5
 """Share of its time that a grading may take here, since other machines are slower."""
 _SHORTEST_SECRET = 16
 """Private files with fewer bytes than that may equal a public one by chance."""
+_LONGEST_LINE = 300
+"""Letters of what a script said."""
 _PROGRAMS = Path(__file__).parent / "programs"
 # Paths of the sandbox.
 _PROGRAM = "/tmp/mlgym-check.py"  # noqa: S108
@@ -111,7 +114,7 @@ class TaskChecks(Checks):
         return check_description(self._spec, self._task())
 
     async def _anchors(self) -> str:
-        return check_anchors(self._task())
+        return check_anchors(self._spec, self._task())
 
     def _task(self) -> Task:
         return self._host.tasks.load(self.id)(self._variant)
@@ -149,13 +152,14 @@ class TaskChecks(Checks):
 
     async def _private_files(self) -> str:
         prepared = self._ready()
+        tables = self._tables(prepared)
         secrets = {
             (path.stat().st_size, _sha256(path)): path.relative_to(prepared.private)
             for path in prepared.private.rglob("*")
             if path.is_file() and path.stat().st_size >= _SHORTEST_SECRET
         }
         if not secrets and not prepared.hidden:
-            return "there are none"
+            return f"there are none; {tables}"
         self._needs_isolation()
         async with self._episode() as env:
             sizes = json.dumps(sorted({size for size, _ in secrets}))
@@ -180,7 +184,23 @@ class TaskChecks(Checks):
                 f"agents can read it: {'; '.join(leaks[:5])}",
                 "Keep answers out of the public files and the package's data.",
             )
-        return f"none of {len(secrets)} is among the files that an agent can read"
+        return f"none of {len(secrets)} is among the files that an agent can read; {tables}"
+
+    def _tables(self, prepared: PreparedTask) -> str:
+        """Check that no column of a public table has the answers, and return what was found."""
+        perfect = self._folder / "perfect"
+        perfect.mkdir()
+        try:
+            has_oracle = prepared.task.oracle(prepared.private, "test", 1.0, perfect)
+        except Exception:  # noqa: BLE001 - the check of the direction says what is wrong with it
+            has_oracle = False
+        if not has_oracle:
+            return "without an oracle(), nothing shows whether public tables have answers"
+        if leaks := leaks_of(perfect, prepared.public):
+            raise CheckFailed(
+                f"agents can read the answers: {'; '.join(leaks[:5])}", "Leave the column out for the test split."
+            )
+        return "no public table has the answers"
 
     # ------------------------------------------------------------------------------------------ grading
 
@@ -188,12 +208,13 @@ class TaskChecks(Checks):
         prepared = self._ready()
         began = time.monotonic()
         async with self._episode(self._folder / "runs") as env:
-            await BaselineAgent().run(env)
+            ran = await BaselineAgent().run_and_submit(env)
         result = env.result
         assert result is not None
         if result.score is None or not result.score.valid or result.dir is None:
             reason = result.error if result.score is None else result.score.reason
-            raise CheckFailed(f"it ends as {result.status}: {reason}", "Mend the starter or the grader.")
+            said = _last_line(ran) if result.score is not None else ""
+            raise CheckFailed(f"it ends as {result.status}: {reason}{said}", "Mend the starter or the grader.")
         self._baseline = result
         value, anchors = result.score.value, prepared.task.anchors("test")
         assert value is not None
@@ -394,6 +415,14 @@ class TaskChecks(Checks):
         finally:
             self._slowest_grading = max(self._slowest_grading, time.monotonic() - began)
             remove_scratch(submission)
+
+
+def _last_line(ran: Observation | None) -> str:
+    """Return the last line that a failed script printed, which is what Python says of an exception."""
+    if ran is None or ran.exit_code == 0:
+        return ""
+    lines = ran.text.strip().splitlines() or ["nothing"]
+    return f" Its script ended with exit code {ran.exit_code} and said: {lines[-1][:_LONGEST_LINE]}"
 
 
 def _sha256(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from mlgym_core.checks.findings import Check, CheckFailed, Checks
 from mlgym_core.checks.importing import check_import
 from mlgym_core.checks.samples import SAMPLE_TASK, SamplePlugin
+from mlgym_core.checks.watching import nothing_held_up
 from mlgym_core.env import AsyncEnv
 from mlgym_core.host import Host
 from mlgym_core.making import make_env
@@ -182,7 +183,9 @@ class ToolChecks(Checks):
 
     async def _call(self, arguments: Mapping[str, Any]) -> Observation:
         env = await self._episode()
-        observation, *_ = await env.step({"tool": self.id, "arguments": dict(arguments)})
+        code = getattr(self._host.tools.load(self.id).run, "__code__", None)
+        with nothing_held_up(code, "Wait with `await`, and give what blocks to `asyncio.to_thread`."):
+            observation, *_ = await env.step({"tool": self.id, "arguments": dict(arguments)})
         if env.is_over and env.result is not None and env.result.status == "infrastructure_failure":
             raise CheckFailed(
                 f"{_shown(arguments)} makes the episode fail: {env.result.error}", "Raise ToolError with what is wrong."

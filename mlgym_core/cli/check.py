@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -62,7 +64,13 @@ def check_command(
         options=pairs_of("-A", agent_options),
         notify=lambda message: click.echo(message, err=True),
     )
-    findings = asyncio.run(_check(every, quiet=as_json))
+    # Closed only where all came to an end: closing waits for what goes on.
+    runner = asyncio.Runner()
+    try:
+        findings, goes_on = runner.run(_check(every, quiet=as_json))
+    except BaseException:
+        runner.close()
+        raise
     if as_json:
         from dataclasses import asdict
 
@@ -71,11 +79,18 @@ def check_command(
     if not as_json:
         skipped = sum(finding.outcome == "skipped" for finding in findings)
         click.echo(f"\n{len(findings) - failed - skipped} passed, {failed} failed, {skipped} skipped")
+    if goes_on:
+        click.echo("What was checked cannot be stopped; mlgym leaves it behind.", err=True)
+        sys.stdout.flush()
+        os._exit(1)
+    runner.close()
     context.exit(1 if failed else 0)
 
 
-async def _check(every: Iterable[Checks], *, quiet: bool) -> list[Finding]:
-    findings = []
+async def _check(every: Iterable[Checks], *, quiet: bool) -> tuple[list[Finding], bool]:
+    """Return all findings, and whether something goes on that cannot be stopped."""
+    findings: list[Finding] = []
+    goes_on = False
     for checks in every:
         if not quiet:
             variant = f" ({checks.variant})" if checks.variant is not None else ""
@@ -84,7 +99,8 @@ async def _check(every: Iterable[Checks], *, quiet: bool) -> list[Finding]:
             findings.append(finding)
             if not quiet:
                 _show(finding)
-    return findings
+        goes_on = goes_on or checks.goes_on
+    return findings, goes_on
 
 
 def _show(finding: Finding) -> None:

@@ -86,14 +86,16 @@ def _kinds_of(host: Host, name: str) -> list[str]:
     """
     from mlgym_core.cli.describing import KINDS
     from mlgym_core.ids import near_misses
+    from mlgym_core.loading import said_of_failures
 
     known = {kind: _ids(host, kind) for kind in (*KINDS, "suite")}
     kinds = [kind for kind, names in known.items() if name in names]
     every = [*_ids(host, "task"), *(one for names in known.values() for one in names)]
     if not kinds:
         remedy = (
-            "`mlgym tasks`, `mlgym suites`, `mlgym agents`, `mlgym tools` and `mlgym models` list what is installed."
-        )
+            "`mlgym tasks`, `mlgym suites`, `mlgym agents`, `mlgym tools` and `mlgym models` list what is installed. "
+            f"{said_of_failures(host.failures)}"
+        ).rstrip()
         raise UnknownNameError("task, suite, agent, tool or provider of models", name, near_misses(name, every), remedy)
     return kinds
 

@@ -209,16 +209,30 @@ def _asked(question: str, check: Callable[[str], str], default: str | None = Non
 
 
 def _check_unused(context: click.Context, scaffold: Scaffold) -> None:
-    """Raise if something that is installed has the id already: neither could be used then."""
+    """Raise if something that is installed has the id or the name of the package already: it could not be used then."""
+    import importlib.metadata
+    import importlib.util
+
     from mlgym_core.cli import host_of
 
     for entry in host_of(context).registry(scaffold.kind).entries():
         # Two ids that differ in hyphens only would be one distribution.
         if entry.spec.id.replace("_", "-") == scaffold.id.replace("_", "-"):
             raise UsageError(
-                f"There is a {scaffold.kind} {entry.spec.id!r} already, in {entry.distribution} {entry.version}, and "
+                f"The {scaffold.kind} {entry.spec.id!r} exists already, in {entry.distribution} {entry.version}, and "
                 f"two with one id cannot be used. Choose another name, such as {f'my-{scaffold.name}'!r}."
             )
+    # Installing the new package would remove that one, or hide its modules.
+    try:
+        taken = f"{importlib.metadata.distribution(scaffold.distribution).name} is installed already"
+    except importlib.metadata.PackageNotFoundError:
+        if importlib.util.find_spec(scaffold.package) is None:
+            return
+        taken = f"Python imports another package as {scaffold.package}"
+    raise UsageError(
+        f"A package cannot be called {scaffold.distribution!r} here: {taken}. Choose another name, such as "
+        f"{f'my-{scaffold.name}'!r}, or another --distribution."
+    )
 
 
 def _explain(scaffold: Scaffold, folder: Path) -> None:

@@ -118,6 +118,22 @@ def test_a_broken_plugin_is_listed_and_everything_else_works(
     assert plugins(site, MLGYM_DISABLE="broken")[1] == {}
 
 
+def test_who_misses_what_a_broken_plugin_has_is_told_of_it(site: FakeSite) -> None:
+    site.add("fake-broken", "broken", "import no_such_module")
+    said = "'broken' of fake-broken (ModuleNotFoundError: No module named 'no_such_module')"
+    for arguments in (
+        ("info", "fake/task"),
+        ("info", "hasty"),
+        ("run", "fake/task", "--agent", "baseline"),
+        ("check", "fake/task"),
+        ("check", "hasty"),
+    ):
+        missing = site.mlgym(*arguments)
+        assert missing.returncode == 2
+        assert said in missing.stderr, arguments
+    assert "could not be loaded" not in site.mlgym("info", "hasty", MLGYM_DISABLE="broken").stderr
+
+
 @pytest.mark.parametrize(
     ("entry_points", "metadata"),
     [

@@ -6,6 +6,7 @@ import asyncio
 import math
 import shlex
 import statistics
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -100,6 +101,25 @@ class Stubborn(Caller):
                 return
 
 
+class Retrying(Caller):
+    """Tries again whatever happens, and never waits for anything when it does."""
+
+    async def run(self, env: AsyncEnv) -> None:
+        assert env.model is not None
+        while not env.is_over:
+            try:
+                await env.model.complete([{"role": "user", "content": "Well?"}], env.tools)
+            except BaseException:  # noqa: BLE001 - that is the fault
+                continue
+
+
+class Dozing(Caller):
+    """Waits without `await`."""
+
+    async def run(self, env: AsyncEnv) -> None:
+        time.sleep(3600)  # noqa: ASYNC251 - that is the fault
+
+
 class Aloof(Caller):
     """Never asks its model."""
 
@@ -123,6 +143,23 @@ class Silent(Tool):
 
     async def run(self, context: ToolContext, path: str) -> ToolResult:
         return ToolResult(text=path)
+
+
+class Forgetful(Tool):
+    """Forgets to return what it found."""
+
+    async def run(self, context: ToolContext, path: str) -> ToolResult:
+        """Look at a file of the workspace."""
+        return None  # type: ignore[return-value]
+
+
+class Sleepy(Tool):
+    """Waits without `await`."""
+
+    async def run(self, context: ToolContext, path: str) -> ToolResult:
+        """Wait until a file of the workspace is there."""
+        time.sleep(3600)  # noqa: ASYNC251 - that is the fault
+        return ToolResult(text="")
 
 
 class Vague(Tool):
@@ -248,13 +285,13 @@ class FaultyPlugins:
     @hookimpl
     def mlgym_agents(self) -> Iterator[AgentSpec]:
         """Yield the agents."""
-        for kind in (Caller, Terse, Quitter, Deaf, Gullible, Soothing, Stubborn, Aloof):
+        for kind in (Caller, Terse, Quitter, Deaf, Gullible, Soothing, Stubborn, Aloof, Retrying, Dozing):
             yield AgentSpec(kind.__name__.lower(), f"{__name__}:{kind.__name__}", "s", needs_model=True)
 
     @hookimpl
     def mlgym_tools(self) -> Iterator[ToolSpec]:
         """Yield the tools."""
-        for kind in (Reader, Silent, Vague, Fragile, Injected, Talkative, Strict, Quoting):
+        for kind in (Reader, Silent, Vague, Fragile, Injected, Talkative, Strict, Quoting, Forgetful, Sleepy):
             yield ToolSpec(kind.__name__.lower(), f"{__name__}:{kind.__name__}", "s")
 
     @hookimpl

@@ -113,6 +113,11 @@ def _write(path: Path, header: Sequence[str], rows: Any) -> None:
         csv.writer(file).writerows([header, *rows])
 
 
+def _rows(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file))[1:]
+
+
 class Silent(Sound):
     """Does not say what is to be submitted, nor where its answers are."""
 
@@ -156,6 +161,32 @@ class Leaky(Sound):
         super().prepare(preparation)
         (preparation.public / ".hidden").mkdir()
         (preparation.public / ".hidden" / "notes").write_bytes((preparation.private / "answers.csv").read_bytes())
+
+
+class Labelled(Sound):
+    """Forgets to take the answers out of a table."""
+
+    def prepare(self, preparation: Preparation) -> None:
+        super().prepare(preparation)
+        labels = dict(_rows(preparation.private / "answers.csv"))
+        rows = [(key, value, labels[key]) for key, value in _rows(preparation.public / "test.csv")]
+        _write(preparation.public / "test.csv", ["id", "value", "remark"], rows)
+
+
+class Backward(Sound):
+    """Its reference is worse than its baseline."""
+
+    def anchors(self, split: str) -> Anchors:
+        return Anchors(
+            baseline=0.85, baseline_source="measured", reference=0.4, reference_source="made up", band=(0.8, 0.95)
+        )
+
+
+class Leaving(Sound):
+    """Leaves whoever prepares it."""
+
+    def prepare(self, preparation: Preparation) -> None:
+        raise SystemExit(3)
 
 
 class Idle(Sound):

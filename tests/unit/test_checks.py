@@ -35,6 +35,7 @@ CONSEQUENCES = {
     "broken": {"private files", "baseline", "direction"},
     "pedantic": {"direction"},
     "gullible": {"description"},
+    "backward": {"direction"},
 }
 """What else fails because of a fault."""
 
@@ -86,7 +87,11 @@ def test_what_is_sound_passes(faulty: Host) -> None:
         ("endless", "anchors", "neither a reference nor a scale"),
         ("restless", "reproducible", "other files"),
         ("leaky", "private files", ".hidden/notes is the private file answers.csv"),
+        ("labelled", "private files", "the column 'remark' of test.csv has the test split's 'label'"),
         ("idle", "baseline", "There is no submission.csv"),
+        ("idle", "baseline", "exit code 1 and said: no idea"),
+        ("backward", "anchors", "the reference 0.4 is worse than the baseline 0.85"),
+        ("leaving", "data", "SystemExit: 3"),
         ("boastful", "baseline", "outside of 0.98 to 1"),
         ("moody", "deterministic", "and then"),
         ("perverse", "direction", "is to be maximized, and of quality"),

@@ -12,9 +12,12 @@ import pytest
 from faulty_plugins import FaultyPlugins
 
 from mlgym_core import Host, UnknownNameError
+from mlgym_core.checks import watching
 from mlgym_core.checks.findings import CheckedKind, Finding
 from mlgym_core.checks.importing import check_light_import
+from mlgym_core.checks.samples import SAMPLE_TASK, SamplePlugin
 from mlgym_core.checks.selection import chosen_checks
+from mlgym_core.making import make_env
 from tests.cli.conftest import FakeSite
 
 
@@ -67,6 +70,7 @@ def test_what_is_sound_passes(kind: CheckedKind, name: str, faulty: Host) -> Non
         ("agent", "stubborn", "interrupted", "it goes on"),
         ("agent", "aloof", "interrupted", "never asked its model"),
         ("tool", "silent", "schema", "models are told ''"),
+        ("tool", "forgetful", "answers", "it returned a NoneType, and not a ToolResult"),
         ("tool", "vague", "schema", "not told what path may be"),
         ("tool", "fragile", "hostile arguments", "ZeroDivisionError"),
         ("tool", "injected", "hostile arguments", "executes what is in it"),
@@ -86,6 +90,68 @@ def test_each_fault_is_found(kind: CheckedKind, name: str, check: str, says: str
     assert finding.outcome == "failed", finding
     assert says in finding.detail
     assert finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "check"),
+    [
+        ("agent", "retrying", "ends"),
+        ("agent", "dozing", "plays"),
+        ("agent", "dozing", "interrupted"),
+        ("tool", "sleepy", "answers"),
+    ],
+)
+def test_what_holds_up_everything_is_ended(
+    kind: CheckedKind, name: str, check: str, faulty: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "LONGEST_PAUSE", 3.0)
+    finding = findings(faulty, kind, name, [check])[check]
+    assert finding.outcome == "failed", finding
+    assert "it holds up everything else for 3 s" in finding.detail
+    assert name == "retrying" or "faulty_plugins.py, line " in finding.detail
+    assert "`await`" in finding.remedy
+
+
+ENDLESS = """
+import time
+from mlgym_core import Agent, AgentSpec, hookimpl
+
+MLGYM_API = 1
+
+
+@hookimpl
+def mlgym_agents():
+    yield AgentSpec("endless", "fake_fake_endless:Endless", "s")
+
+
+class Endless(Agent):
+    def run(self, env):
+        while True:
+            time.sleep(1)
+"""
+
+
+def test_the_command_leaves_what_cannot_be_stopped(site: FakeSite) -> None:
+    site.add("fake-endless", "endless", ENDLESS)
+    program = """
+        from mlgym_core.checks import agents
+        agents._PATIENCE = agents._GRACE = 2.0
+        from mlgym_core.cli import main; main()
+    """
+    checked = site.python(program, "check", "endless", "--sandbox", "process", "--json")
+    assert checked.returncode == 1
+    failed = {row["check"] for row in json.loads(checked.stdout) if row["outcome"] == "failed"}
+    assert failed == {"plays", "ends"}
+    assert "mlgym leaves it behind" in checked.stderr
+
+
+async def test_a_tool_that_returns_nothing_ends_no_episode(faulty: Host) -> None:
+    host = faulty.extended(SamplePlugin())
+    async with await make_env(SAMPLE_TASK, host=host, sandbox="process", tools=["forgetful"]) as env:
+        await env.reset()
+        observation, *_ = await env.step({"tool": "forgetful", "arguments": {"path": "x"}})
+        assert (observation.error, env.is_over) == (True, False)
+        assert observation.text.startswith("The tool 'forgetful' broke: TypeError: it returned a NoneType")
 
 
 def test_agents_with_options_that_must_be_given_are_asked_for_them(faulty: Host) -> None:
@@ -155,3 +221,38 @@ def test_the_command_takes_names_of_all_kinds(site: FakeSite, tmp_path: Path) ->
 def test_all_names_are_looked_up_before_anything_is_checked(faulty: Host) -> None:
     with pytest.raises(UnknownNameError, match="'caller'"):
         next(chosen_checks(faulty, ["distance", "callers"]))
+
+
+UNLOADABLE = """
+from mlgym_core import AgentSpec, hookimpl
+
+MLGYM_API = {api}
+
+
+@hookimpl
+def mlgym_agents():
+    yield AgentSpec("hasty", "fake:Hasty", "s")
+    {then}
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "stage", "remedy"),
+    [
+        ("import no_such_module", "import", "entry point"),
+        (UNLOADABLE.format(api=3, then=""), "api", "MLGYM_API = 1"),
+        (UNLOADABLE.format(api=1, then="").replace("mlgym_agents", "mlgym_agent"), "hooks", "Name hooks"),
+        (UNLOADABLE.format(api=1, then="raise RuntimeError"), "specs", "Mend the hook"),
+    ],
+)
+def test_a_plugin_that_cannot_be_loaded_is_a_finding(source: str, stage: str, remedy: str, site: FakeSite) -> None:
+    site.add("fake-broken", "broken", source)
+    # Package indexes take both for one name.
+    for name in ("fake-broken", "Fake_Broken"):
+        checked = site.mlgym("check", name, "--json")
+        assert checked.returncode == 1, checked.stderr
+        [row] = json.loads(checked.stdout)
+        assert (row["kind"], row["id"], row["check"], row["outcome"]) == ("plugin", "broken", "loading", "failed")
+        assert f"fake-broken 1.0 fails at stage {stage}: " in row["detail"]
+        assert remedy in row["remedy"]
+    assert site.mlgym("check", "fake-broken").stdout.startswith("plugin broken\n  FAILED   loading: fake-broken 1.0")

@@ -245,6 +245,20 @@ def test_what_is_registered_already_is_refused(tmp_path: Path, monkeypatch: pyte
     assert not list(tmp_path.iterdir())
 
 
+def test_a_package_replaces_none_that_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for arguments, says in (
+        # No task has that id, but its package would be another's.
+        (("new-task", "games", "--domain", "zoo"), "mlgym-task-games is installed already"),
+        (("new-tool", "x1", "--distribution", "jinja2"), "Jinja2 is installed already"),
+        # The name of a module, whose distribution is called pyyaml.
+        (("new-tool", "x1", "--distribution", "yaml"), "Python imports another package as yaml"),
+    ):
+        done = invoke(*arguments, "--output", str(tmp_path), monkeypatch=monkeypatch)
+        assert isinstance(done.exception, UsageError), done.output
+        assert says.lower() in str(done.exception).lower()
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_abort_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = invoke(
         "new-agent", "x1", "--output", str(tmp_path), answers="A summary\n", terminal=True, monkeypatch=monkeypatch

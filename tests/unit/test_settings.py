@@ -46,3 +46,11 @@ def test_a_broken_file_is_named(tmp_path: Path, content: str | bytes) -> None:
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     with pytest.raises(ConfigurationError, match=r"mlgym\.toml"):
         file_settings(tmp_path)
+
+
+def test_a_working_directory_that_is_gone_is_no_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ConfigurationError, match="does not exist any more"):
+        file_settings()
