@@ -17,7 +17,7 @@ class MetaMaze(PolicyTask):
     settings: ClassVar[Mapping[str, Variant]] = {
         "full": Variant(
             steps=10_000_000,
-            starter_steps=340_000,
+            starter_steps=280_000,
             starter_time="about a minute on two busy processors",
             anchors=Anchors(
                 baseline=15.73,
@@ -32,11 +32,12 @@ class MetaMaze(PolicyTask):
             starter_steps=300_000,
             starter_time="about a minute on two busy processors",
             anchors=Anchors(
-                baseline=10.0,
+                baseline=16.8,
                 baseline_source="measured: the untouched starter, with its own seed",
-                reference=158.0,
+                reference=155.0,
                 reference_source="measured: a walker that explores and remembers, oracles/meta_maze.py",
-                band=(5.0, 20.0),
+                # Two seeds earned 16.8 and 17.5.
+                band=(9.0, 28.0),
             ),
         ),
     }

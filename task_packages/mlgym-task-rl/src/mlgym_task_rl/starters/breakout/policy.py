@@ -21,13 +21,10 @@ def reset(policies: int, episodes: int, seed: int) -> None:
 def act(observations: bytes) -> np.ndarray:
     """Return the move in each episode of each policy: 0 to stay, 1 to the left, 2 to the right."""
 
-    def layer(name: str, values: Any) -> Any:
-        return values @ WEIGHTS[f"{name}_weights"] + WEIGHTS[f"{name}_biases"][:, None]
-
     values: Any = np.frombuffer(observations, np.float32).reshape(POLICIES, EPISODES, -1)
-    for name in ("hidden_0", "hidden_1"):
-        values = np.maximum(layer(name, values), 0)
-    logits = layer("actor", values)
+    for layer in range(3):
+        values = values @ WEIGHTS[f"actor_weights_{layer}"] + WEIGHTS[f"actor_biases_{layer}"][:, None]
+        values = np.maximum(values, 0) if layer < 2 else values
     # The largest of logits to which such noise was added is a draw from their distribution.
-    moves: np.ndarray = np.argmax(logits + CHANCE.gumbel(size=logits.shape), axis=-1)
+    moves: np.ndarray = np.argmax(values + CHANCE.gumbel(size=values.shape), axis=-1)
     return moves
