@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import ppo
 
-# For networks as small as these, one thread is as fast as several, which were once seen to wait for each other for ever.
+# For networks as small as these, one thread is as fast as several, which were once seen to wait for ever.
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
 # Steps that each policy learns from. The task's budget is what the description says.
