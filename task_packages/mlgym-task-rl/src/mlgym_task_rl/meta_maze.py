@@ -17,14 +17,15 @@ class MetaMaze(PolicyTask):
     settings: ClassVar[Mapping[str, Variant]] = {
         "full": Variant(
             steps=10_000_000,
-            starter_steps=280_000,
+            starter_steps=300_000,
             starter_time="about a minute on two busy processors",
             anchors=Anchors(
                 baseline=15.73,
-                baseline_source=f"PPO in {PAPER}",
+                baseline_source=f"PPO in {PAPER}; two seeds of the starter earn 16 to 18",
                 reference=48.6,
                 reference_source=f"best result in {PAPER}",
-                band=(8.0, 30.0),
+                # As it is for `mini`, whose starter takes as many steps.
+                band=(9.0, 28.0),
             ),
         ),
         "mini": Variant(
@@ -36,7 +37,7 @@ class MetaMaze(PolicyTask):
                 baseline_source="measured: the untouched starter, with its own seed",
                 reference=155.0,
                 reference_source="measured: a walker that explores and remembers, oracles/meta_maze.py",
-                # Two seeds earned 16.8 and 17.5.
+                # Three trainings with two seeds earned 16.1, 16.8 and 17.5.
                 band=(9.0, 28.0),
             ),
         ),

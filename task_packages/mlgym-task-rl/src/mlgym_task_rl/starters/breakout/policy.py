@@ -8,6 +8,9 @@ import numpy as np
 with np.load(Path(__file__).with_name("weights.npz"), allow_pickle=False) as file:
     WEIGHTS = {name: file[name] for name in file.files}
 
+# From -9 to 9 columns.
+DISTANCES = np.eye(19, dtype=np.float32)
+
 POLICIES, EPISODES = 5, 256
 CHANCE = np.random.default_rng(0)
 
@@ -21,10 +24,16 @@ def reset(policies: int, episodes: int, seed: int) -> None:
 def act(observations: bytes) -> np.ndarray:
     """Return the move in each episode of each policy: 0 to stay, 1 to the left, 2 to the right."""
 
-    values: Any = np.frombuffer(observations, np.float32).reshape(POLICIES, EPISODES, -1)
-    for layer in range(3):
-        values = values @ WEIGHTS[f"actor_weights_{layer}"] + WEIGHTS[f"actor_biases_{layer}"][:, None]
-        values = np.maximum(values, 0) if layer < 2 else values
+    def layer(name: str, values: Any) -> Any:
+        return values @ WEIGHTS[f"{name}_weights"] + WEIGHTS[f"{name}_biases"][:, None]
+
+    seen = np.frombuffer(observations, np.float32).reshape(POLICIES, EPISODES, 10, 10, 4)
+    distance = seen[..., 1].sum(axis=-2).argmax(axis=-1) - seen[..., 9, :, 0].argmax(axis=-1)
+    # As in training: the ball's column, seen from the paddle, besides all that is seen.
+    values: Any = np.concatenate([seen.reshape(POLICIES, EPISODES, -1), DISTANCES[9 + distance]], axis=-1)
+    for name in ("hidden_0", "hidden_1"):
+        values = np.maximum(layer(name, values), 0)
+    logits = layer("actor", values)
     # The largest of logits to which such noise was added is a draw from their distribution.
-    moves: np.ndarray = np.argmax(values + CHANCE.gumbel(size=values.shape), axis=-1)
+    moves: np.ndarray = np.argmax(logits + CHANCE.gumbel(size=logits.shape), axis=-1)
     return moves

@@ -3,16 +3,12 @@
 Lines with `tunable:` declare parameters: values that may be changed within the range given there.
 """
 
-import os
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import ppo
-
-# For networks as small as these, one thread is as fast as several, which were once seen to wait for ever.
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
 
 # Steps that each policy learns from. The task's budget is what the description says.
 STEPS = 500_000  # tunable: int 100000 to 10000000
