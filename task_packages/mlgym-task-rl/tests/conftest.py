@@ -23,9 +23,9 @@ GradeNaively = Callable[[Path], str]
 
 
 @pytest.fixture(scope="session")
-def prepared() -> PreparedTask:
-    """The task with the car, with what its sandboxes need."""
-    return prepare_task(default_host(), "rl/mountain-car-continuous", "mini")
+def prepared(request: pytest.FixtureRequest) -> PreparedTask:
+    """A task with what its sandboxes need: the one with the car, unless a test names others."""
+    return prepare_task(default_host(), getattr(request, "param", "rl/mountain-car-continuous"), "mini")
 
 
 @pytest.fixture
@@ -41,13 +41,15 @@ def grade(prepared: PreparedTask) -> Grade:
 @pytest.fixture
 def grade_naively(prepared: PreparedTask) -> GradeNaively:
     """`grade_naively(folder)`: what a grader says that plays in the policies' own process, and tells them its seed."""
+    assert isinstance(prepared.task, policies.PolicyTask)
+    environment = prepared.task.environment
 
     def graded(folder: Path) -> str:
         program = Path(__file__).with_name("naive_rl_grader.py")
         modules = [Path(str(module.__file__)) for module in (mlgym_core, policies)]
         roots = [str(prepared.packages), *(str(module.parents[1]) for module in modules)]
         done = subprocess.run(
-            [sys.executable, str(program), str(folder), "MountainCarContinuous-v0"],
+            [sys.executable, str(program), str(folder), environment],
             capture_output=True,
             text=True,
             check=False,

@@ -15,12 +15,13 @@ import pytest
 from mlgym_core import Score, make
 from mlgym_core.preparation import PreparedTask
 from mlgym_core.sandbox.bwrap import BwrapSandbox
-from mlgym_task_rl.mountain_car import MountainCar
+from mlgym_task_rl.policies import PolicyTask
 
 PACKAGE = Path(__file__).parents[1] / "src" / "mlgym_task_rl"
 Grade = Callable[..., Score]
 GradeNaively = Callable[[Path], str]
 TASK = "rl/mountain-car-continuous"
+TASKS = (TASK, "rl/breakout-minatar", "rl/meta-maze")
 
 pytestmark = [
     pytest.mark.slow,
@@ -102,6 +103,7 @@ def written_by(attack: str, workspace: Path, prepared: PreparedTask, monkeypatch
     return workspace
 
 
+@pytest.mark.parametrize("prepared", TASKS, indirect=True)
 @pytest.mark.parametrize(
     ("attack", "shows"), [("patch", "reward_mean 2000000000.0"), ("foresee", "ValueError: FORESEEN")]
 )
@@ -126,15 +128,18 @@ def test_weights_of_fifty_gigabytes_are_refused() -> None:
     assert "weights.npz" in info["score"].reason
 
 
+@pytest.mark.parametrize("prepared", TASKS, indirect=True)
 def test_what_is_tried_in_the_workspace_is_what_is_graded(prepared: PreparedTask) -> None:
-    rule = (PACKAGE / "oracles" / "mountain_car.py").read_text(encoding="utf-8")
-    with make(TASK, variant="mini", sandbox="bwrap") as env:
+    task = prepared.task
+    assert isinstance(task, PolicyTask)
+    rule = (PACKAGE / "oracles" / f"{task.folder}.py").read_text(encoding="utf-8")
+    with make(prepared.spec.id, variant="mini", sandbox="bwrap") as env:
         env.reset()
         for name, content in (("policy.py", rule), ("weights.npz", "none")):
             env.step({"tool": "write_file", "arguments": {"path": name, "content": content}})
         observation, *_ = env.step("python3 try_it.py")
         tried = float(observation.text.rpartition("reward_mean: ")[2].partition(",")[0])
         *_, info = env.step({"tool": "submit"})
-    # Other episodes, of the same kind.
-    assert tried == pytest.approx(info["score"].value, abs=0.2)
-    assert info["score"].value >= 0.99 * float(MountainCar("mini").anchors("test").reference or 0)
+    # Other episodes, of the same kind. In the maze, some of them end early by chance.
+    assert tried == pytest.approx(info["score"].value, rel=0.1 if task.folder == "meta_maze" else 0.003)
+    assert info["score"].value >= 0.95 * float(task.anchors("test").reference or 0)

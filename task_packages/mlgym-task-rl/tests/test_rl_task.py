@@ -1,4 +1,4 @@
-"""The task's statements and files."""
+"""The tasks' statements and files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -13,23 +14,43 @@ import mlgym_core
 from mlgym_core import Preparation
 from mlgym_core.builtin.tuner import declared_parameters
 from mlgym_task_rl import plugin, policies
+from mlgym_task_rl.breakout import Breakout
+from mlgym_task_rl.meta_maze import MetaMaze
 from mlgym_task_rl.mountain_car import MountainCar
-from mlgym_task_rl.policies import replaced, seed_for_policies
+from mlgym_task_rl.policies import PolicyTask, Variant, replaced, seed_for_policies
+
+TASKS = (MountainCar, Breakout, MetaMaze)
 
 
-@pytest.fixture(params=("full", "mini"))
-def public(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """What agents of a variant find in their workspace."""
-    folder, private = tmp_path / str(request.param), tmp_path / "private"
+class Workspace(NamedTuple):
+    """What agents find in their workspace.
+
+    Attributes:
+        task: The task's class.
+        variant: What it says of the variant.
+        folder: Where the files lie.
+    """
+
+    task: type[PolicyTask]
+    variant: Variant
+    folder: Path
+
+
+@pytest.fixture(params=[(task, variant) for task in TASKS for variant in ("full", "mini")], ids=str)
+def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
+    """What agents of a variant of a task find."""
+    task, variant = request.param
+    folder, private = tmp_path / "public", tmp_path / "private"
     folder.mkdir()
     private.mkdir()
-    MountainCar(request.param).prepare(Preparation(folder, private))
+    task(variant).prepare(Preparation(folder, private))
     assert not list(private.iterdir())
-    return folder
+    return Workspace(task, task.settings[variant], folder)
 
 
-def test_plugin_registers_the_task() -> None:
+def test_plugin_registers_the_tasks() -> None:
     specs = {spec.id: spec for spec in plugin.mlgym_tasks()}
+    assert len(specs) == len(TASKS)
     for spec in specs.values():
         module, _, name = spec.target.partition(":")
         task = getattr(importlib.import_module(module), name)
@@ -41,20 +62,27 @@ def test_plugin_registers_the_task() -> None:
     assert set(suite.tasks) == set(specs)
 
 
-def test_the_starter_takes_the_variant_s_steps_and_declares_parameters(public: Path) -> None:
-    script = (public / "train.py").read_text()
-    variant = MountainCar.settings[public.name]
+def test_the_starter_takes_the_variant_s_steps_and_declares_parameters(workspace: Workspace) -> None:
+    script = (workspace.folder / "train.py").read_text()
+    variant = workspace.variant
     parameters = {parameter.name: parameter for parameter in declared_parameters(script)}
     assert int(parameters["STEPS"].value) == variant.starter_steps
-    assert variant.starter_steps <= variant.steps
+    assert parameters["STEPS"].high >= variant.steps >= variant.starter_steps
     assert {"LEARNING_RATE", "DISCOUNT", "ROLLOUT"} <= set(parameters)
     for parameter in parameters.values():
         assert parameter.low <= float(parameter.value) <= parameter.high
 
 
-def test_the_description_states_budget_and_scale(public: Path) -> None:
-    text = (public / "README.md").read_text()
-    variant = MountainCar.settings[public.name]
+def test_the_files_are_about_the_task_s_environment(workspace: Workspace) -> None:
+    environment = workspace.task.environment
+    assert f'ENVIRONMENT = "{environment}"' in (workspace.folder / "try_it.py").read_text()
+    for name in ("train.py", "README.md"):
+        assert environment in (workspace.folder / name).read_text()
+
+
+def test_the_description_states_budget_and_scale(workspace: Workspace) -> None:
+    text = (workspace.folder / "README.md").read_text()
+    variant = workspace.variant
     for words in (
         f"{variant.steps:,} steps",
         f"about {variant.anchors.baseline:g}",
@@ -62,6 +90,15 @@ def test_the_description_states_budget_and_scale(public: Path) -> None:
     ):
         assert words in text
     assert "{" not in text
+
+
+def test_anchors_are_in_order(workspace: Workspace) -> None:
+    anchors = workspace.variant.anchors
+    assert anchors.band is not None
+    assert anchors.reference is not None
+    low, high = anchors.band
+    assert low < anchors.baseline < high
+    assert anchors.baseline < anchors.reference
 
 
 def test_the_seed_of_policies_is_not_that_of_the_episodes() -> None:
@@ -76,10 +113,11 @@ def test_a_replacement_that_finds_nothing_is_an_error() -> None:
         replaced("a", "b", "c")
 
 
-def test_the_task_is_light_until_it_grades() -> None:
+@pytest.mark.parametrize("task", TASKS)
+def test_the_task_is_light_until_it_grades(task: type[PolicyTask]) -> None:
     roots = [str(Path(str(module.__file__)).parents[1]) for module in (mlgym_core, policies)]
     program = (
-        f"import sys; sys.path[:0] = {roots}; import mlgym_task_rl.mountain_car\n"
+        f"import sys; sys.path[:0] = {roots}; import {task.__module__}\n"
         "print(sorted({name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names))"
     )
     done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True)

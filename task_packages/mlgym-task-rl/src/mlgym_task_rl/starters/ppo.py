@@ -115,6 +115,7 @@ class Steps(NamedTuple):
     estimates: jax.Array
     rewards: jax.Array
     over: jax.Array
+    returns: jax.Array
 
 
 def train(
@@ -156,10 +157,11 @@ def train(
         observations, states = reset(jax.random.split(reset_key, settings.episodes), environment_parameters)
         begun = jnp.ones(settings.episodes, bool)
         memory = network.memory(settings.episodes)
-        return key, parameters, optimizer.init(parameters), (states, observations, begun, memory)
+        returns = jnp.zeros(settings.episodes)
+        return key, parameters, optimizer.init(parameters), (states, observations, begun, memory, returns)
 
     def play(parameters: Any, place: Any, key: jax.Array) -> tuple[Any, Steps]:
-        states, observations, begun, memory = place
+        states, observations, begun, memory, returns = place
         action_key, step_key = jax.random.split(key)
         memory, distribution, estimates = network.apply(parameters, memory, observations[None], begun[None])
         actions = distribution.sample(action_key)
@@ -168,8 +170,9 @@ def train(
             jax.random.split(step_key, settings.episodes), states, prepared(actions[0]), environment_parameters
         )
         over = terminated | truncated
-        played = Steps(observations, begun, actions[0], log_probabilities[0], estimates[0], rewards, over)
-        return (states, next_observations, over, memory), played
+        returns = jnp.where(begun, 0.0, returns) + rewards
+        played = Steps(observations, begun, actions[0], log_probabilities[0], estimates[0], rewards, over, returns)
+        return (states, next_observations, over, memory, returns), played
 
     def advantages(played: Steps, last_estimates: jax.Array) -> jax.Array:
         def backwards(carried: Any, now: Any) -> Any:
@@ -217,8 +220,8 @@ def train(
         (parameters, optimizer_state), _ = jax.lax.scan(
             epoch, (parameters, optimizer_state), jax.random.split(epoch_key, settings.epochs)
         )
-        earned = played.rewards.sum() / jnp.maximum(played.over.sum(), 1)
-        return (key, parameters, optimizer_state, place), earned
+        ended = (played.returns * played.over).sum(), played.over.sum()
+        return (key, parameters, optimizer_state, place), ended
 
     advance = jax.jit(jax.vmap(lambda state: jax.lax.scan(update, state, None, updates_per_report)))
     state = jax.jit(jax.vmap(begin))(jax.random.split(jax.random.key(seed), policies))
@@ -226,11 +229,11 @@ def train(
     state = (state[0], *jax.tree.map(lambda values: jax.lax.convert_element_type(values, values.dtype), state[1:]))
     started = time.monotonic()
     for report in range(1, reports + 1):
-        state, earned = advance(state)
-        latest = ", ".join(f"{value:.1f}" for value in earned.mean(axis=1))
+        state, (earned, ended) = advance(state)
+        latest = ", ".join(f"{value:.1f}" for value in earned.sum(axis=1) / jnp.maximum(ended.sum(axis=1), 1))
         print(
             f"{report * updates_per_report * steps_per_update:,} steps in {time.monotonic() - started:.0f} s; "
-            f"rewards for each episode that ended: {latest}",
+            f"mean return of the episodes that ended: {latest}",
             flush=True,
         )
     return state[1]
