@@ -128,9 +128,7 @@ class MultiNli(Task):
         if self.variant == "full":
             sizes = {"validation": variant.validation, "train": None}
             shared = ("source", "premise")
-            learning = divided(
-                read_pairs(folder / TRAIN), sizes, variant=self.variant, shared=shared, balanced=False
-            )
+            learning = divided(read_pairs(folder / TRAIN), sizes, variant=self.variant, shared=shared, balanced=False)
             return {**learning, "test": shuffled(read_pairs(folder / MATCHED), variant=self.variant, purpose="matched")}
         return divided(
             read_pairs(folder / PAIRS),
@@ -194,12 +192,12 @@ class MultiNli(Task):
         )
         return (
             f"All pairs and labels are public: {where}, among others. An agent that has neither mlgym's code nor its "
-            "key cannot tell by the order or the ids of a public copy which pair is which; whoever knows the code, which "
-            "is public, can derive the order, unless MLGYM_GRADING_KEY is set to a secret. Joining by content cannot be "
-            "stopped: whoever brings the published pairs into the sandbox finds each test pair among them. It is flagged "
-            "`implausible_score`; who blurs what was taken is not recognised. The model that agents are given learned "
-            "from MultiNLI's training pairs, among a billion others, but not from its validation pairs, and not from "
-            "VitaminC. Models that agents bring, or are, may know all of them."
+            "key cannot tell by the order or the ids of a public copy which pair is which; whoever knows the code, "
+            "which is public, can derive the order, unless MLGYM_GRADING_KEY is set to a secret. Joining by content "
+            "cannot be stopped: whoever brings the published pairs into the sandbox finds each test pair among them. "
+            "It is flagged `implausible_score`; who blurs what was taken is not recognised. The model that agents "
+            "are given learned from MultiNLI's training pairs, among a billion others, but not from its validation "
+            "pairs, and not from VitaminC. Models that agents bring, or are, may know all of them."
         )
 
 

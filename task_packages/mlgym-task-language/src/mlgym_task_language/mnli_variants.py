@@ -76,6 +76,7 @@ VARIANTS = {
             "TRAINED_LAYERS": "6",
             "LENGTH": "128",
             "LEARNING_RATE": "0.00005",
+            "SHORT_NUMBERS": "1",
         },
         starter_time="minutes on a graphics processor, and most of a day without one",
         anchors={"validation": _FULL_ANCHORS, "test": _FULL_ANCHORS},
@@ -83,9 +84,9 @@ VARIANTS = {
     "mini": Variant(
         dataset="vitaminc",
         text=(
-            "The premises are sentences of Wikipedia, as it is or was, and some that were changed for this purpose; the "
-            "hypotheses are claims. Most claims occur with several premises that differ little, of which one supports "
-            "the claim and another does not."
+            "The premises are sentences of Wikipedia, as it is or was, and some that were changed for this purpose; "
+            "the hypotheses are claims. Most claims occur with several premises that differ little, of which one "
+            "supports the claim and another does not."
         ),
         groups="No article, premise or hypothesis is in two of the tables.",
         guessing="Each label is that of a third of the pairs, so that guesses earn 0.333.",

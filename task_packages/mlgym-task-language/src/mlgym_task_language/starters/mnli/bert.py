@@ -17,7 +17,7 @@ EPSILON = 1e-12
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-class Attention(nn.Module):
+class Attention(nn.Module):  # type: ignore[misc]
     """Each token gathers from all others what it finds useful. Vectors have the shape (texts, tokens, WIDTH)."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Attention(nn.Module):
         return normalised
 
 
-class Layer(nn.Module):
+class Layer(nn.Module):  # type: ignore[misc]
     """Attention, and a network that is applied to each token's vector alone."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Layer(nn.Module):
         return normalised
 
 
-class Bert(nn.Module):
+class Bert(nn.Module):  # type: ignore[misc]
     """The embeddings of tokens, of positions and of the two texts, and the lowest so many layers."""
 
     def __init__(self, layers: int) -> None:
@@ -101,7 +101,7 @@ def pretrained(path: Path, layers: int) -> Bert:
     return model
 
 
-class Classifier(nn.Module):
+class Classifier(nn.Module):  # type: ignore[misc]
     """A label for each pair of texts, from the vectors that BERT has of its tokens."""
 
     def __init__(self, bert: Bert, labels: int) -> None:
