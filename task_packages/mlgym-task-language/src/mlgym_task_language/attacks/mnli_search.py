@@ -171,13 +171,13 @@ class Search:
         return found
 
     def _matching(self, texts: list[str]) -> Iterator[str]:
-        """Yield the ids of pairs whose texts are these, or parts of them such as `Claim: …` in a last line."""
-        for text in texts:
-            last = text.rpartition("\n")[2]
-            for hypothesis in {text, last, last.partition(": ")[2]}:
-                for premise, row_id in self.by_hypothesis.get(hypothesis, ()):
-                    if any(premise in other for other in texts):
-                        yield row_id
+        """Yield the ids of pairs whose texts are these, or lines of them, with a name before such as `Claim: …`."""
+        lines = {line for text in texts for line in (text, *text.split("\n"))}
+        known = lines | {line.partition(": ")[2] for line in lines}
+        for text in known:
+            for premise, row_id in self.by_hypothesis.get(text, ()):
+                if premise in known:
+                    yield row_id
 
 
 def main() -> None:
