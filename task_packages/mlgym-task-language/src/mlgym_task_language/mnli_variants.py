@@ -52,7 +52,7 @@ _FULL_ANCHORS = Anchors(
 )
 _MEASURED = "measured: the untouched starter, with its own seed"
 _MEASURED_REFERENCE = "measured: the starter with more layers, steps and pairs, references/mnli_longer.py"
-_BAND = (0.38, 0.56)
+_BAND = (0.4, 0.56)
 
 MINI_TRAIN = 12_000
 
@@ -98,19 +98,19 @@ VARIANTS = {
         starter_time="about a minute and a half on one processor",
         anchors={
             "validation": Anchors(
-                baseline=0.45,
+                baseline=0.487,
                 baseline_source=_MEASURED,
                 reference=0.6,
                 reference_source=_MEASURED_REFERENCE,
                 band=_BAND,
             ),
             "test": Anchors(
-                baseline=0.45,
+                baseline=0.487,
                 baseline_source=_MEASURED,
                 reference=0.6,
                 reference_source=_MEASURED_REFERENCE,
                 band=_BAND,
-                # VitaminC's authors reach less than 0.91 with ALBERT, a much larger model, and 370,000 pairs.
+                # Far above what was measured, and above what people and the largest models reach on MultiNLI.
                 implausible=0.95,
             ),
         },

@@ -169,7 +169,7 @@ MULTINLI = Dataset(
             decode=_decode_zip,
         ),
     ),
-    license="OANC licence for most texts, CC BY 3.0 and CC BY-SA 3.0 for others, as the authors' paper says",
+    license="CC BY 3.0, CC BY-SA 3.0, MIT and that of the OANC, by genre",
     origin="A. Williams, N. Nangia, S. R. Bowman, https://cims.nyu.edu/~sbowman/multinli/",
     citation=(
         "A. Williams, N. Nangia, S. R. Bowman: A Broad-Coverage Challenge Corpus for Sentence Understanding through "
