@@ -67,7 +67,7 @@ def _from_lines(name: str, data: bytes) -> Iterator[Row]:
         try:
             row = json.loads(line)
             if row["gold_label"] != "-":
-                pair = Pair(str(row["promptID"]), row["sentence1"], row["sentence2"], row["gold_label"])
+                pair = Pair(str(int(row["promptID"])), row["sentence1"], row["sentence2"], row["gold_label"])
                 yield str(row["pairID"]), pair
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise DataError(f"Line {number:,} of {name} is not what it was ({error!r}).") from None

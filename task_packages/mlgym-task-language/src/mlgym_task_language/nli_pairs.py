@@ -40,7 +40,7 @@ def write_pairs(content: Content, name: str, pairs: Iterable[Pair]) -> None:
     """
     checked = list(pairs)
     for number, pair in enumerate(checked, start=1):
-        if pair.label not in LABELS or not all(isinstance(text, str) and text.strip() for text in pair[:3]):
+        if pair.label not in LABELS or not all(isinstance(text, str) for text in pair[:3]):
             raise DataError(f"Pair {number:,} of {name} lacks a text, or has another label: {str(pair)[:200]}")
     content.table(name, _COLUMNS, checked)
 
