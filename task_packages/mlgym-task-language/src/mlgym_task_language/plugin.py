@@ -11,7 +11,7 @@ MLGYM_API = 1
 
 @hookimpl
 def mlgym_tasks() -> Iterable[TaskSpec]:
-    """Register the tasks."""
+    """Register the two tasks."""
     yield TaskSpec(
         "language/fineweb",
         "mlgym_task_language.fineweb:FineWeb",
@@ -23,9 +23,23 @@ def mlgym_tasks() -> Iterable[TaskSpec]:
         grader_requirements=("numpy>=1.26",),
         resources=Resources(memory_bytes=16 << 30),
     )
+    yield TaskSpec(
+        "language/mnli",
+        "mlgym_task_language.mnli:MultiNli",
+        "Tell what follows from a sentence, what contradicts it, and what does neither",
+        metrics=(TaskMetric("accuracy", "maximize"),),
+        tags=("natural-language-inference", "deep-learning"),
+        variants=("full", "mini"),
+        requirements=("numpy>=1.26", "safetensors>=0.4", "torch>=2.2,<2.14"),
+        resources=Resources(memory_bytes=8 << 30),
+    )
 
 
 @hookimpl
 def mlgym_suites() -> Iterable[SuiteSpec]:
     """Register the suite."""
-    yield SuiteSpec("language", "Language models, and inference between sentences", tasks=("language/fineweb",))
+    yield SuiteSpec(
+        "language",
+        "Language models, and inference between sentences",
+        tasks=("language/fineweb", "language/mnli"),
+    )
