@@ -27,7 +27,7 @@ def corpus_bleu(captions: Sequence[str], references: Sequence[Sequence[str]]) ->
     from sacrebleu.metrics.bleu import BLEU
 
     most = max(map(len, references))
-    # A stream for each place among an image's references. An empty text stands for a reference that an image does not have.
+    # A stream for each place among an image's references, with an empty text where an image has no further one.
     streams = [[several[place] if place < len(several) else "" for several in references] for place in range(most)]
     metric = BLEU(lowercase=True, tokenize="13a", smooth_method="exp", effective_order=False, max_ngram_order=4)
     return float(metric.corpus_score(list(captions), streams).score) / 100

@@ -49,7 +49,7 @@ class Variant:
         side: Width and height of the images, in pixels.
         sizes: Number of images of each split.
         anchors: The scale on each graded split.
-        memorised: Share of test captions that are a reference word for word, from which on they were not made by a model.
+        memorised: The share of test captions that are a reference word for word from which on no model made them.
         starter_values: Values of the starter's parameters that differ from those in its file.
         description: What else the description says, by the places in its text.
     """
@@ -120,7 +120,7 @@ class ImageCaptioning(Task):
         return self.variants[self.variant]
 
     def prepare(self, preparation: Preparation) -> None:
-        """Write images, ids, captions, the starter and the description; the captions of test images for graders only."""
+        """Write images, ids, captions, the starter and the description; captions of test images for graders only."""
         import numpy as np
 
         chosen = self.chosen

@@ -58,9 +58,9 @@ _VARIANTS = {
         description={
             "shows": "each image is a photograph of an everyday scene.",
             "text": (
-                "The data are those of COCO 2017, in smaller images: the whole photograph is squeezed into a square. The "
-                "test images are its 5,000 validation images; validation and training images are drawn from its 118,287 "
-                "training images."
+                "The data are those of COCO 2017, in smaller images: the whole photograph is squeezed into a square. "
+                "The test images are its 5,000 validation images; validation and training images are drawn from its "
+                "118,287 training images."
             ),
             "several": "five for each image, by five people",
             "first_example": "a cat sits on a wooden table",
@@ -90,7 +90,7 @@ _VARIANTS = {
                 implausible=0.75,
             ),
         },
-        memorised=0.75,
+        memorised=0.5,
         description={
             "shows": "each image is an emoji, and its caption is its English name.",
             "text": (
@@ -150,13 +150,13 @@ class CocoCaptioning(ImageCaptioning):
         """Return where the captions are public, and which ways of using them are stopped."""
         return (
             "All images and captions are public: those of COCO at the COCO Consortium, among others, those of emoji in "
-            "every system's fonts and in Unicode's data. Images are shuffled and numbered anew by a keyed hash. An agent "
-            "that does not know this package's code can join neither their order nor their ids with a public copy; "
-            "whoever knows the code can derive the order from the public key, unless the variable MLGYM_GRADING_KEY is "
-            "set to a secret. Joining by content cannot be stopped: whoever brings the published images into the sandbox "
-            "finds each test image among them (those of COCO by similarity, as they are reduced here), and a model that "
-            "was trained on them may know them. All results therefore carry the flag `public_answers`; results that are "
-            "better than honest work has ever been are flagged `implausible_score`, and captions that are references "
-            f"word for word for {self.chosen.memorised:.0%} of the test images `memorised_answers`. Folders in which "
-            "systems keep the font are hidden from agents."
+            "every system's fonts and in Unicode's data. Images are shuffled and numbered anew by a keyed hash. An "
+            "agent that does not know this package's code can join neither their order nor their ids with a public "
+            "copy; whoever knows the code can derive the order from the public key, unless the variable "
+            "MLGYM_GRADING_KEY is set to a secret. Joining by content cannot be stopped: whoever brings the published "
+            "images into the sandbox finds each test image among them, and a model that was trained on them may know "
+            "them. All results therefore carry the flag `public_answers`; results that are better than honest work has "
+            "ever been are flagged `implausible_score`, and captions that are references word for word for "
+            f"{self.chosen.memorised:.0%} of the test images `memorised_answers`. Folders in which systems keep the "
+            "font are hidden from agents."
         )
