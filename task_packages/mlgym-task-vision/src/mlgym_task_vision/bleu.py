@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 SACREBLEU = "sacrebleu==2.6.0"
 """The requirement of graders: an exact version, so that the score never changes by itself."""
@@ -27,7 +28,7 @@ def corpus_bleu(captions: Sequence[str], references: Sequence[Sequence[str]]) ->
     from sacrebleu.metrics.bleu import BLEU
 
     most = max(map(len, references))
-    # A stream for each place among an image's references, with an empty text where an image has no further one.
-    streams = [[several[place] if place < len(several) else "" for several in references] for place in range(most)]
+    # A stream for each place among an image's references. An empty text would count as a reference without words.
+    streams = [[several[place] if place < len(several) else None for several in references] for place in range(most)]
     metric = BLEU(lowercase=True, tokenize="13a", smooth_method="exp", effective_order=False, max_ngram_order=4)
-    return float(metric.corpus_score(list(captions), streams).score) / 100
+    return float(metric.corpus_score(list(captions), cast("list[list[str]]", streams)).score) / 100

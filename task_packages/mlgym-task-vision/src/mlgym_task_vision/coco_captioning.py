@@ -15,10 +15,8 @@ _PUBLIC_KEY = "mlgym"
 """What the order of images follows from where nobody has set `MLGYM_GRADING_KEY`."""
 _ATTACKS = Path(__file__).parent / "attacks"
 
-_MEASURED = "measured: 1,000 steps of a small network, the untouched starter"
-_MEASURED_REFERENCE = (
-    "measured: the nearest training image's caption, put together by parts, references/nearest_captions.py"
-)
+_MEASURED = "measured: 600 steps of a small network, the untouched starter"
+_MEASURED_REFERENCE = "measured: captions of the most similar training images, references/nearest_captions.py"
 _PAPER_BASELINE = f"{PAPER}; the starter has not yet been run on this variant, and BLEU may be computed otherwise there"
 _PUBLISHED = (
     "M. Cornia et al.: Meshed-Memory Transformer for Image Captioning (2020), BLEU-4 on another split, of another "
@@ -77,17 +75,20 @@ _VARIANTS = {
         sizes={"train": 1_800, "validation": 400, "test": 900},
         anchors={
             "validation": Anchors(
-                baseline=0.1,
+                baseline=0.082,
                 baseline_source=_MEASURED,
-                reference=0.2,
+                reference=0.203,
                 reference_source=_MEASURED_REFERENCE,
+                band=(0.05, 0.15),
             ),
             "test": Anchors(
-                baseline=0.1,
+                baseline=0.109,
                 baseline_source=_MEASURED,
-                reference=0.2,
+                reference=0.289,
                 reference_source=_MEASURED_REFERENCE,
-                implausible=0.75,
+                band=(0.07, 0.17),
+                # Most test captions have words that no training caption has, in the places that decide.
+                implausible=0.7,
             ),
         },
         memorised=0.5,

@@ -45,6 +45,8 @@ _SELECTOR = 0xFE0F
 _SKIN_TONES = range(0x1F3FB, 0x1F400)
 _FLAG_LETTERS = range(0x1F1E6, 0x1F200)
 _TAGS = range(0xE0000, 0xE0080)
+_PRIVATE = range(0xF0000, 0x110000)
+"""Code points without a meaning: others for the same images, from the time before emoji were in Unicode."""
 _VARIATIONS = ((0x2640,), (0x2642,), (0x27A1,))
 """What is joined to an emoji to make it a woman, a man, or one who looks to the right."""
 _SAME_BUT_FOR_GENDER = {
@@ -80,7 +82,8 @@ def base_of(code_points: CodePoints) -> CodePoints:
 
 def _is_wanted(code_points: CodePoints) -> bool:
     """Whether an emoji is no flag, whose country cannot be known from other flags, and has not two tones of skin."""
-    return not any(code_point in letters for code_point in code_points for letters in (_FLAG_LETTERS, _TAGS)) and (
+    unwanted = (_FLAG_LETTERS, _TAGS, _PRIVATE)
+    return not any(code_point in letters for code_point in code_points for letters in unwanted) and (
         sum(code_point in _SKIN_TONES for code_point in code_points) < 2
     )
 
@@ -190,7 +193,7 @@ _DEBIAN_URLS = {
 NOTO_EMOJI = Dataset(
     name="noto-emoji",
     summary="Emoji of the font Noto Color Emoji 2.042, 48 by 48 pixels in colour, without flags",
-    content_hash=None,
+    content_hash="b44079addcdc7094394df0177aa44466b836d4cba64d6144511978b898c15b2c",
     sources=(
         SystemFiles(package="fonts-noto-color-emoji", folder=_FONT_FOLDER, files=(_FONT,), decode=_decode_font_file),
         *(
@@ -212,13 +215,13 @@ NOTO_EMOJI = Dataset(
     license="OFL-1.1",
     origin="Google, https://github.com/googlefonts/noto-emoji",
     citation="Google: Noto Color Emoji, version 2.042 (2023)",
-    size_bytes=22_000_000,
+    size_bytes=30_900_000,
 )
 
 EMOJI_NAMES = Dataset(
     name="emoji-names",
     summary="English names of emoji from Unicode's CLDR, and aliases in use",
-    content_hash=None,
+    content_hash="51770229ad67ff39c4e45ab2970398d490f32ef97117068aa578260c0309e872",
     sources=(
         PythonPackage(
             requirements=("emoji==2.16.0",),
@@ -230,5 +233,5 @@ EMOJI_NAMES = Dataset(
     license="Unicode-3.0 (names); BSD-3-Clause (the package, aliases)",
     origin="Unicode CLDR, https://cldr.unicode.org, through T. Kim and K. Wurster: emoji, https://github.com/carpedm20/emoji",
     citation="Unicode, Inc.: Unicode Common Locale Data Repository, annotations (2025)",
-    size_bytes=250_000,
+    size_bytes=194_000,
 )

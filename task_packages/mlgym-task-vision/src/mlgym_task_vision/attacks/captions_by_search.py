@@ -1,6 +1,6 @@
 """Looks for a copy of the images and of their captions in all files that it can read, also in compressed ones.
 
-Images are known by the bytes of two test images, in rows of pixels. Their captions are in a table `*_captions.csv` beside
+Images are known by the bytes of two test images, in rows of pixels. Their captions are in a table `*_captions.csv` near
 them, in the order of a table `*_images.csv`: the form in which mlgym keeps them. It also names fonts that have pictures
 in colour, though it does not decode them. Where it finds no captions, it submits the same one for all images.
 
@@ -73,8 +73,12 @@ def captions_beside(path: Path, data: bytes, wanted: list[bytes]) -> dict[int, s
     names = [row["image"] for row in table(listing)]
     size = len(wanted[0])
     start = len(data) - len(names) * size
-    known = {data[start + row * size : start + (row + 1) * size]: name for row, name in enumerate(names)}
-    return {place: captions[known[image]] for place, image in enumerate(wanted) if known.get(image, "") in captions}
+    known = {
+        data[start + row * size : start + (row + 1) * size]: captions[name]
+        for row, name in enumerate(names)
+        if name in captions
+    }
+    return {place: known[image] for place, image in enumerate(wanted) if image in known}
 
 
 def main() -> None:
