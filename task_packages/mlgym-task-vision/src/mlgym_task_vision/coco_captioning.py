@@ -79,14 +79,15 @@ _VARIANTS = {
                 baseline_source=_MEASURED,
                 reference=0.203,
                 reference_source=_MEASURED_REFERENCE,
-                band=(0.05, 0.15),
+                band=(0.03, 0.13),
             ),
             "test": Anchors(
                 baseline=0.109,
                 baseline_source=_MEASURED,
                 reference=0.289,
                 reference_source=_MEASURED_REFERENCE,
-                band=(0.07, 0.17),
+                # Runs with other seeds: see the package's README.
+                band=(0.05, 0.16),
                 # Most test captions have words that no training caption has, in the places that decide.
                 implausible=0.7,
             ),
