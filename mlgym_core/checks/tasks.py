@@ -332,8 +332,8 @@ class TaskChecks(Checks):
         self._needs_isolation()
         prepared = self._ready()
         async with self._episode() as env:
-            if attack.dataset is not None:
-                dataset = named_dataset(self.id, prepared.task.datasets, attack.dataset)
+            for name in attack.dataset_names:
+                dataset = named_dataset(self.id, prepared.task.datasets, name)
                 content = obtain(self.id, dataset, self._notify).path
                 for path in sorted(content.iterdir()):
                     await env.write_file(f"{PUBLIC_COPY}/{path.name}", path.read_bytes())

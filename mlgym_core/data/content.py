@@ -8,6 +8,7 @@ import io
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 _MAGIC = b"\x93NUMPY\x01\x00"
 _ALIGNMENT = 64
@@ -39,7 +40,7 @@ class Content:
             writer.writerow(row)
         self._write(name, ".csv", text.getvalue().encode())
 
-    def array(self, name: str, shape: Sequence[int], data: bytes, *, dtype: str = "|u1") -> None:
+    def array(self, name: str, shape: Sequence[int], data: bytes | Iterable[bytes], *, dtype: str = "|u1") -> None:
         """Write an array as a file that `numpy.load` reads, even as a memory map.
 
         The format is NumPy's own (numpy.lib.format), version 1.0, written here so that it is the same bytes under all
@@ -48,7 +49,8 @@ class Content:
         Args:
             name: File name that ends with `.npy`.
             shape: Length of each axis.
-            data: The elements in C order.
+            data: The elements in C order; or, where memory is too small for them, pieces of any lengths, which are
+                written as they come.
             dtype: NumPy's name of the type with its byte order, such as `|u1`, `<i4` or `<f4`.
 
         Raises:
@@ -57,22 +59,40 @@ class Content:
         needed = int(dtype[2:])
         for length in shape:
             needed *= length
-        if needed != len(data):
-            raise ValueError(f"{name} has {len(data):,} bytes; its shape {tuple(shape)} needs {needed:,}")
         header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {tuple(shape)!r}, }}".encode()
         padding = -(len(_MAGIC) + 2 + len(header) + 1) % _ALIGNMENT
         header += b" " * padding + b"\n"
-        self._write(name, ".npy", _MAGIC + len(header).to_bytes(2, "little") + header + data)
+        if isinstance(data, bytes):
+            _check_size(name, shape, needed, len(data))
+            data = (data,)
+        with self._new_file(name, ".npy") as file:
+            file.write(_MAGIC + len(header).to_bytes(2, "little") + header)
+            size = 0
+            for piece in data:
+                size += file.write(piece)
+                if size > needed:
+                    break
+        if size != needed:
+            (self._folder / name).unlink()
+        _check_size(name, shape, needed, size)
 
     def text(self, name: str, text: str) -> None:
         """Write a text as UTF-8, under a file name that ends with `.txt` or `.jsonl`."""
         self._write(name, (".txt", ".jsonl"), text.encode())
 
     def _write(self, name: str, suffix: str | tuple[str, ...], data: bytes) -> None:
+        with self._new_file(name, suffix) as file:
+            file.write(data)
+
+    def _new_file(self, name: str, suffix: str | tuple[str, ...]) -> BinaryIO:
         if "/" in name or not name.endswith(suffix):
             raise ValueError(f"{name!r} is not a file name that ends with {suffix!r}")
-        with (self._folder / name).open("xb") as file:
-            file.write(data)
+        return (self._folder / name).open("xb")
+
+
+def _check_size(name: str, shape: Sequence[int], needed: int, size: int) -> None:
+    if size != needed:
+        raise ValueError(f"{name} has {size:,} bytes; its shape {tuple(shape)} needs {needed:,}")
 
 
 def content_hash(folder: Path) -> str:

@@ -176,16 +176,21 @@ class Attack:
     Attributes:
         name: What it does, as the end of a sentence: "joins the public copy by the order of its rows".
         program: Path of a Python program that is run in the workspace, with the packages that agents have.
-        dataset: Name of a dataset of the task, whose content lies in the folder `public_copy` of the workspace
-            meanwhile, as if the agent had brought it.
+        dataset: Name of a dataset of the task, or of several whose files have different names. Their content lies in
+            the folder `public_copy` of the workspace meanwhile, as if the agent had brought it.
         outcome: `stopped`: it earns no more than the baseline. `flagged`: it may earn anything, since nothing can stop
             it, and the result carries a flag that no honest result carries.
     """
 
     name: str
     program: Path
-    dataset: str | None = None
+    dataset: str | tuple[str, ...] | None = None
     outcome: Literal["stopped", "flagged"] = "stopped"
+
+    @property
+    def dataset_names(self) -> tuple[str, ...]:
+        """The names in `dataset`, be it one, several or none."""
+        return (self.dataset,) if isinstance(self.dataset, str) else self.dataset or ()
 
 
 class Task(abc.ABC):

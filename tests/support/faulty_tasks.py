@@ -35,7 +35,15 @@ with open("submission.csv", "w", newline="") as file:
 
 
 def _decode(files: Sequence[Path], content: Any) -> None:
-    content.table("rows.csv", ["value", "label"], list(csv.reader(files[0].read_text().splitlines()))[1:])
+    _decode_as("rows.csv", files, content)
+
+
+def _decode_more(files: Sequence[Path], content: Any) -> None:
+    _decode_as("more.csv", files, content)
+
+
+def _decode_as(name: str, files: Sequence[Path], content: Any) -> None:
+    content.table(name, ["value", "label"], list(csv.reader(files[0].read_text().splitlines()))[1:])
 
 
 class Sound(Task):
@@ -256,24 +264,31 @@ class Attacked(Sound):
     """Names attacks: one that is stopped, one that nothing can stop, and the same two with the wrong expectation."""
 
     folder: ClassVar[Path] = Path(__file__).parent
-    datasets: ClassVar[tuple[Dataset, ...]] = (
+    datasets: ClassVar[tuple[Dataset, ...]] = tuple(
         Dataset(
-            name="copy",
+            name=name,
             summary="A copy of the answers",
             content_hash=None,
-            sources=(SystemFiles(package="p", folder=str(folder / "attacks"), files=("rows.csv",), decode=_decode),),
+            sources=(SystemFiles(package="p", folder=str(folder / "attacks"), files=("rows.csv",), decode=decode),),
             license="CC0-1.0",
             origin="this test",
             citation="Nobody (2026)",
             size_bytes=100,
-        ),
+        )
+        for folder, name, decode in (
+            (Path(__file__).parent, "copy", _decode),
+            (Path(__file__).parent, "more", _decode_more),
+        )
     )
 
     def attacks(self) -> Sequence[Attack]:
-        constant, copying = (self.folder / "attacks" / f"{name}.py" for name in ("constant", "copying"))
+        constant, copying, both = (
+            self.folder / "attacks" / f"{name}.py" for name in ("constant", "copying", "copying_both")
+        )
         return [
             Attack(name="says 0", program=constant),
             Attack(name="looks numbers up", program=copying, dataset="copy", outcome="flagged"),
+            Attack(name="looks numbers up in two copies", program=both, dataset=("copy", "more"), outcome="flagged"),
             Attack(name="says 0, as if that were good", program=constant, outcome="flagged"),
             Attack(name="looks numbers up, as if that were stopped", program=copying, dataset="copy"),
         ]

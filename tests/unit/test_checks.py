@@ -170,6 +170,7 @@ def test_attacks_are_judged_by_what_they_earn(faulty: Host) -> None:
     assert "stopped: it earns" in found["says 0"].detail
     assert found["looks numbers up"].outcome == "passed"
     assert "flagged implausible_score" in found["looks numbers up"].detail
+    assert "flagged implausible_score" in found["looks numbers up in two copies"].detail
     assert found["says 0, as if that were good"].outcome == "failed"
     assert "is not flagged" in found["says 0, as if that were good"].detail
     assert found["looks numbers up, as if that were stopped"].outcome == "failed"
@@ -179,7 +180,7 @@ def test_without_isolation_nothing_hostile_is_run(faulty: Host) -> None:
     found = findings(faulty, "attacked", "process")
     skipped = {name for name, finding in found.items() if finding.outcome == "skipped"}
     assert skipped == {"private files", "forgery", *(name for name in found if name.startswith("attack: "))}
-    assert len(skipped) == 6
+    assert len(skipped) == 7
 
 
 # --------------------------------------------------------------------------------------- the command line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -35,6 +36,21 @@ def test_numpy_reads_the_arrays(shape: tuple[int, ...], dtype: str, tmp_path: Pa
         assert (loaded == array).all()
 
 
+@pytest.mark.parametrize("lengths", [[12], [1] * 12, [0, 5, 0, 7, 0]])
+def test_arrays_come_in_pieces_of_any_lengths(lengths: list[int], tmp_path: Path) -> None:
+    whole = bytes(range(12))
+    pieces = [whole[sum(lengths[:place]) : sum(lengths[: place + 1])] for place in range(len(lengths))]
+    first = written(tmp_path / "1", lambda content: content.array("a.npy", (3, 4), whole))
+    second = written(tmp_path / "2", lambda content: content.array("a.npy", (3, 4), iter(pieces)))
+    assert content_hash(first) == content_hash(second)
+
+
+def test_no_more_pieces_are_taken_than_the_shape_needs(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs 12"):
+        written(tmp_path / "content", lambda content: content.array("a.npy", (3, 4), itertools.repeat(b"12345")))
+    assert not list(tmp_path.rglob("*.*"))
+
+
 def test_equal_data_are_equal_bytes_and_other_data_are_not(tmp_path: Path) -> None:
     def write(rows: list[list[str]], name: str = "rows.csv") -> Write:
         return lambda content: content.table(name, ["a", "b"], rows)
@@ -53,6 +69,8 @@ def test_equal_data_are_equal_bytes_and_other_data_are_not(tmp_path: Path) -> No
         lambda content: content.table("rows.txt", ["a"], []),
         lambda content: content.table("../rows.csv", ["a"], []),
         lambda content: content.array("a.npy", (2, 2), b"123"),
+        lambda content: content.array("a.npy", (2, 2), [b"12", b"3"]),
+        lambda content: content.array("a.npy", (2, 2), []),
         lambda content: content.array("a.bin", (1,), b"1"),
     ],
 )

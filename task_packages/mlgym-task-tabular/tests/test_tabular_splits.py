@@ -108,9 +108,9 @@ def test_another_key_gives_other_splits(prepare: Prepare, monkeypatch: pytest.Mo
 def answers_by_derived_order(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Return what the attack submits that derives the order from the public key."""
     [attack] = [attack for attack in prepared.task.attacks() if attack.name == "derives the order from the public key"]
-    assert attack.dataset is not None
+    [dataset] = attack.dataset_names
     copy = prepared.public / "public_copy"
-    shutil.copytree(content_of(type(prepared.task), attack.dataset), copy)
+    shutil.copytree(content_of(type(prepared.task), dataset), copy)
     monkeypatch.chdir(prepared.public)
     runpy.run_path(str(attack.program), run_name="__main__")
     return {row[0]: row[1] for row in read_table(prepared.public / "submission.csv").rows}

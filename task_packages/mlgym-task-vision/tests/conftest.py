@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from mlgym_core import DataError, Grading, Preparation, SubmittedProgram, default_host
+from mlgym_core import DataError, Grading, Preparation, SubmittedProgram, Task, default_host
 from mlgym_core.data.obtaining import named_dataset, obtain
 from mlgym_core.preparation import PreparedTask, prepare_task
 from mlgym_task_vision.cifar10 import Cifar10
 from mlgym_task_vision.classification import ImageClassification
+from mlgym_task_vision.coco_captioning import CocoCaptioning
 from mlgym_task_vision.digits import Digits
 from mlgym_task_vision.fashion_mnist import FashionMnist
 
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "tests" / "support"))
 from file_server import FileServer
 
 TASKS: dict[str, type[ImageClassification]] = {kind.task_id: kind for kind in (Digits, FashionMnist, Cifar10)}
+ALL_TASKS: dict[str, type[Task]] = {**TASKS, CocoCaptioning.task_id: CocoCaptioning}
 
 
 ContentOf = Callable[[str, str], Path]
@@ -33,7 +35,7 @@ def content_of() -> ContentOf:
 
     def content(task_id: str, name: str) -> Path:
         try:
-            return obtain(task_id, named_dataset(task_id, TASKS[task_id].datasets, name)).path
+            return obtain(task_id, named_dataset(task_id, ALL_TASKS[task_id].datasets, name)).path
         except DataError as error:
             pytest.skip(str(error))
 
@@ -54,7 +56,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, content_of: ContentOf) ->
             folder = tmp_path_factory.mktemp("prepared")
             for name in ("public", "private"):
                 (folder / name).mkdir()
-            task = TASKS[task_id](variant)
+            task = ALL_TASKS[task_id](variant)
             task.prepare(
                 Preparation(folder / "public", folder / "private", lambda name: content_of(task_id, name)),
             )
@@ -107,7 +109,7 @@ Grade = Callable[..., tuple[float, list[str]]]
 
 @pytest.fixture
 def grade(tmp_path: Path, prepared: Prepared) -> Grade:
-    """Return `grade(task_id, content, …)`: accuracy and flags of a submission file with this content."""
+    """Return `grade(task_id, content, …)`: score and flags of a submission file with this content."""
 
     def run(
         task_id: str, content: str | bytes | None, *, variant: str = "full", split: str = "test"
@@ -117,7 +119,8 @@ def grade(tmp_path: Path, prepared: Prepared) -> Grade:
         if content is not None:
             path.write_bytes(content.encode() if isinstance(content, str) else content)
         grading = LocalGrading(tmp_path, prepared(task_id, variant) / "private", variant=variant, split=split)
-        return TASKS[task_id](variant).grade(grading)["accuracy"], grading.flags
+        [score] = ALL_TASKS[task_id](variant).grade(grading).values()
+        return score, grading.flags
 
     return run
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import struct
+import tempfile
 import warnings
+import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mlgym_core import DataError, read_gzip
+from mlgym_core import DataError, read_gzip, read_member
 from mlgym_task_vision.labelled_images import LabelledImage, Part
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 PARQUET_MODULES = ("pyarrow",)
 PARQUET_REMEDY = "It comes with pip install 'mlgym-task-vision[huggingface]'."
@@ -22,6 +29,10 @@ _IDX_LABELS = 0x801
 _PNG_START = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"
 _PNG_LIMIT = 1 << 16
 """No image here takes more bytes, since uncompressed it has at most 3,072."""
+_AR_START = b"!<arch>\n"
+_AR_HEADER = 60
+_DEBIAN_LIMIT = 64 << 20
+"""No package here has more compressed bytes."""
 _BATCH = 1000
 _OVERHEAD = 1024
 """Bytes that an image in a parquet file may take beyond its pixels: headers, file name, label."""
@@ -72,19 +83,39 @@ def read_png(data: bytes, part: Part) -> bytes:
     if found != (width, height):
         raise DataError(f"A PNG image has {found[0]:,} by {found[1]:,} pixels instead of {width} by {height}.")
 
-    from PIL import Image
-
     mode = "RGB" if colours else "L"
+    with open_image(data, "PNG", _PNG_LIMIT, {(width, height)}) as image:
+        # A second header may contradict the first.
+        if image.size != (width, height) or image.mode != mode:
+            raise DataError(f"A PNG image has {image.size} pixels of kind {image.mode} instead of {mode}.")
+        return image.tobytes()
+
+
+@contextlib.contextmanager
+def open_image(data: bytes, kind: str, max_bytes: int, sizes: Container[tuple[int, int]]) -> Iterator[PIL.Image.Image]:
+    """Open an image for a `with` block, what goes wrong in which is a `DataError`.
+
+    Args:
+        kind: Pillow's name of the only format that is read, such as `PNG`.
+        max_bytes: More data are refused.
+        sizes: Widths and heights, in pixels, that it may have. They are compared before anything is decoded.
+
+    Raises:
+        DataError: if it is broken, too large, or another kind of image.
+    """
+    import PIL.Image
+
+    if len(data) > max_bytes:
+        raise DataError(f"An image has {len(data):,} bytes, more than {max_bytes:,}.")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-                # A second header may contradict the first.
-                if image.size != (width, height) or image.mode != mode:
-                    raise DataError(f"A PNG image has {image.size} pixels of kind {image.mode} instead of {mode}.")
-                return image.tobytes()
+            with PIL.Image.open(io.BytesIO(data), formats=(kind,)) as image:
+                if image.size not in sizes:
+                    raise DataError(f"A {kind} image has {image.size[0]:,} by {image.size[1]:,} pixels.")
+                yield image
     except (
-        Image.DecompressionBombError,
+        PIL.Image.DecompressionBombError,
         OSError,
         SyntaxError,
         ValueError,
@@ -95,7 +126,65 @@ def read_png(data: bytes, part: Part) -> bytes:
         struct.error,
         zlib.error,
     ) as error:
-        raise DataError(f"A PNG image is broken ({error}).") from None
+        raise DataError(f"A {kind} image is broken ({error}).") from None
+
+
+def read_debian_member(package: Path, member: str, max_bytes: int) -> bytes:
+    """Return a file of a Debian package, which is an `ar` archive with a compressed tar archive `data.tar.*` in it.
+
+    The format is that of deb(5).
+
+    Args:
+        member: Its name in that archive, which begins with a dot.
+        max_bytes: A larger file is refused.
+
+    Raises:
+        DataError: if the package is broken or has no such file.
+    """
+    with package.open("rb") as file:
+        if file.read(len(_AR_START)) != _AR_START:
+            raise DataError(f"{package.name} is no Debian package.")
+        while header := file.read(_AR_HEADER):
+            name, size = header[:16].strip(), header[48:58].strip()
+            if len(header) != _AR_HEADER or not header.endswith(b"`\n") or not size.isdigit():
+                raise DataError(f"{package.name} is no complete Debian package.")
+            if name.startswith(b"data.tar"):
+                return _member_of_part(package, file.tell(), int(size), member, max_bytes)
+            # Members begin at even places.
+            file.seek(int(size) + int(size) % 2, os.SEEK_CUR)
+    raise DataError(f"{package.name} has no data.")
+
+
+def _member_of_part(package: Path, start: int, size: int, member: str, max_bytes: int) -> bytes:
+    with package.open("rb") as file, tempfile.TemporaryDirectory() as folder:
+        file.seek(start)
+        archive = Path(folder, package.name)
+        archive.write_bytes(file.read(min(size, _DEBIAN_LIMIT)))
+        return read_member(archive, member, max_bytes)
+
+
+def read_zip_members(archive: Path, names: Iterable[str], max_bytes: int) -> Iterator[bytes]:
+    """Yield files of a zip archive one after another, so that no more than one is in memory.
+
+    Args:
+        max_bytes: A larger file is refused.
+
+    Raises:
+        DataError: if the archive is broken, has no such file, or it is too large.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            known = set(opened.namelist())
+            for name in names:
+                if name not in known:
+                    raise DataError(f"{archive.name} has no file {name!r}.")
+                with opened.open(name) as file:
+                    data = file.read(max_bytes + 1)
+                if len(data) > max_bytes:
+                    raise DataError(f"{name} in {archive.name} holds more than {max_bytes:,} bytes.")
+                yield data
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise DataError(f"{archive.name} is no complete zip archive ({error}).") from None
 
 
 def read_parquet(path: Path, image_column: str, part: Part) -> Iterator[LabelledImage]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mlgym_core import Resources, SuiteSpec, TaskMetric, TaskSpec, hookimpl
+from mlgym_task_vision.bleu import SACREBLEU
 
 MLGYM_API = 1
 
@@ -16,7 +17,7 @@ _MEMORY = 8 << 30
 
 @hookimpl
 def mlgym_tasks() -> Iterable[TaskSpec]:
-    """Register the three tasks."""
+    """Register the four tasks."""
     yield TaskSpec(
         "vision/digits",
         "mlgym_task_vision.digits:Digits",
@@ -45,6 +46,17 @@ def mlgym_tasks() -> Iterable[TaskSpec]:
         variants=("full", "mini"),
         requirements=_TORCH,
         resources=Resources(memory_bytes=_MEMORY),
+    )
+    yield TaskSpec(
+        "vision/coco-captioning",
+        "mlgym_task_vision.coco_captioning:CocoCaptioning",
+        "Describe photographs in a sentence each",
+        metrics=(TaskMetric("bleu", "maximize"),),
+        tags=("image-captioning", "deep-learning", "gpu"),
+        variants=("full", "mini"),
+        requirements=_TORCH,
+        grader_requirements=(SACREBLEU,),
+        resources=Resources(memory_bytes=16 << 30),
     )
 
 

@@ -1,0 +1,128 @@
+"""COCO 2017: photographs, each with captions that five people wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlgym_core import Content, DataError, Dataset, Download, RemoteFile, read_member
+from mlgym_task_vision.captioned_images import write_captions, write_images
+from mlgym_task_vision.captions import parse_caption
+from mlgym_task_vision.formats import open_image, read_zip_members
+
+SIDE = 96
+"""Width and height of the images, in pixels."""
+CAPTIONS = 5
+"""Number of captions of each image. A few images have more; those that were written first count."""
+
+_IMAGE_LIMIT = 8 << 20
+_LONGEST_SIDE = 2048
+"""Photographs have up to 640 pixels across and down."""
+_ANNOTATIONS_LIMIT = 512 << 20
+_FILE_NAME = re.compile(r"[0-9]{1,12}\.jpg")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of COCO.
+
+    Attributes:
+        name: Under which its files are written.
+        published: What the publisher calls it.
+        count: Number of images.
+    """
+
+    name: str
+    published: str
+    count: int
+
+
+TRAIN = Part("train", "train2017", 118_287)
+VALIDATION = Part("val", "val2017", 5_000)
+
+
+class _Sizes(Container[tuple[int, int]]):
+    def __contains__(self, size: object) -> bool:
+        return isinstance(size, tuple) and all(1 <= side <= _LONGEST_SIDE for side in size)
+
+
+def _decode(files: Sequence[Path], content: Content) -> None:
+    *archives, annotations = files
+    for part, archive in zip((TRAIN, VALIDATION), archives, strict=True):
+        member = f"annotations/captions_{part.published}.json"
+        names, captions = _captioned(read_member(annotations, member, _ANNOTATIONS_LIMIT), member, part)
+        members = (f"{part.published}/{name}" for name in names.values())
+        pixels = (_reduced(data) for data in read_zip_members(archive, members, _IMAGE_LIMIT))
+        write_images(content, part.name, (SIDE, SIDE, 3), ((str(image), str(image)) for image in names), pixels)
+        write_captions(content, part.name, {str(image): captions[image] for image in names})
+
+
+def _captioned(text: bytes, member: str, part: Part) -> tuple[dict[int, str], dict[int, list[str]]]:
+    """Return the file names and the captions of images, by their numbers, in rising order."""
+    try:
+        document = json.loads(text)
+        names = dict(sorted((image["id"], image["file_name"]) for image in document["images"]))
+        found = sorted(_captions(document["annotations"]))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise DataError(f"{member} is not what it was ({error!r}).") from None
+    if len(names) != part.count:
+        raise DataError(f"{member} has {len(names):,} images instead of {part.count:,}.")
+    if not all(isinstance(name, str) and _FILE_NAME.fullmatch(name) for name in names.values()):
+        raise DataError(f"{member} has an image that is not named as COCO's are.")
+    captions: dict[int, list[str]] = {image: [] for image in names}
+    for _, image, caption in found:
+        if image not in captions:
+            raise DataError(f"{member} has a caption of an image {image} that it does not have.")
+        captions[image].append(caption)
+    for image, several in captions.items():
+        if len(several) < CAPTIONS:
+            raise DataError(f"{member} has {len(several)} captions of the image {image} instead of {CAPTIONS}.")
+    return names, {image: several[:CAPTIONS] for image, several in captions.items()}
+
+
+def _captions(annotations: list[dict[str, Any]]) -> Iterator[tuple[int, int, str]]:
+    """Yield number, number of the image, and caption."""
+    for annotation in annotations:
+        yield int(annotation["id"]), int(annotation["image_id"]), parse_caption(annotation["caption"])
+
+
+def _reduced(data: bytes) -> bytes:
+    """Return the pixels of a photograph, the whole of it, squeezed into a square."""
+    from PIL.Image import Resampling
+
+    with open_image(data, "JPEG", _IMAGE_LIMIT, _Sizes()) as image:
+        # Decodes fewer pixels of a large image, though at least twice as many across and down as are needed.
+        image.draft("RGB", (2 * SIDE, 2 * SIDE))
+        return image.convert("RGB").resize((SIDE, SIDE), Resampling.BOX).tobytes()
+
+
+_HOST = "http://images.cocodataset.org"
+
+COCO = Dataset(
+    name="coco-2017",
+    summary="123,287 photographs, reduced to 96 by 96 pixels, with five captions each",
+    # Not known: the archives could not be had where this was written.
+    content_hash=None,
+    sources=(
+        Download(
+            host="COCO Consortium",
+            remote=(
+                RemoteFile(url=f"{_HOST}/zips/train2017.zip", max_bytes=24 << 30),
+                RemoteFile(url=f"{_HOST}/zips/val2017.zip", max_bytes=2 << 30),
+                RemoteFile(url=f"{_HOST}/annotations/annotations_trainval2017.zip", max_bytes=1 << 30),
+            ),
+            decode=_decode,
+        ),
+    ),
+    license="CC-BY-4.0 (annotations); the photographs are under the terms of Flickr",
+    origin="COCO Consortium, https://cocodataset.org",
+    citation=(
+        "T.-Y. Lin et al.: Microsoft COCO: Common Objects in Context. ECCV (2014); X. Chen et al.: Microsoft COCO "
+        "Captions: Data Collection and Evaluation Server. arXiv:1504.00325 (2015)"
+    ),
+    size_bytes=3_450_000_000,
+)
