@@ -17,26 +17,29 @@ class Breakout(PolicyTask):
     settings: ClassVar[Mapping[str, Variant]] = {
         "full": Variant(
             steps=10_000_000,
-            starter_steps=1_000_000,
-            starter_time="about four minutes on two busy processors",
+            starter_steps=500_000,
+            starter_time="about a minute on two processors",
             anchors=Anchors(
                 baseline=48.82,
-                baseline_source=f"PPO in {PAPER}",
+                baseline_source=f"PPO in {PAPER}; one training of the starter earned 55.5",
                 reference=71.4,
                 reference_source=f"best result in {PAPER}",
-                band=(20.0, 75.0),
+                # One training of five policies earned 55.5, and two more policies 82 and 9: each either learns to
+                # follow the ball or breaks the same few bricks in every episode.
+                band=(7.0, 84.0),
             ),
         ),
         "mini": Variant(
             steps=2_000_000,
             starter_steps=500_000,
-            starter_time="about a minute on two busy processors",
+            starter_time="about a minute on two processors",
             anchors=Anchors(
-                baseline=10.0,
+                baseline=55.5,
                 baseline_source="measured: the untouched starter, with its own seed",
                 reference=84.0,
                 reference_source="measured: a paddle that follows the ball, oracles/breakout.py",
-                band=(4.0, 60.0),
+                # As it is for `full`, whose starter takes as many steps.
+                band=(7.0, 84.0),
             ),
         ),
     }
