@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import gzip
 import io
 import math
@@ -17,10 +18,10 @@ import numpy as np
 import pytest
 import sacrebleu
 
-from mlgym_core import InvalidSubmission
+from mlgym_core import Content, InvalidSubmission, Preparation
 from mlgym_task_vision import captioning, plugin
 from mlgym_task_vision.bleu import SACREBLEU, SIGNATURE, corpus_bleu
-from mlgym_task_vision.captioned_images import read_captions, read_images
+from mlgym_task_vision.captioned_images import read_captions, read_images, write_captions, write_images
 from mlgym_task_vision.captions import LONGEST, parse_caption
 from mlgym_task_vision.classification import SPLITS
 from mlgym_task_vision.coco_captioning import CocoCaptioning
@@ -84,7 +85,8 @@ def score(grade: Grade) -> Grader:
 
 def test_no_group_of_images_is_in_two_splits(mini: Path, content_of: ContentOf) -> None:
     images, names = (content_of(TASK, name) for name in DATASETS)
-    listed = [image for image in read_images(images, "noto") if image.image in read_captions(names, "cldr")]
+    known = read_captions(names, "cldr")
+    listed = [image for image in read_images(images, "noto") if image.image in known]
     divided = CocoCaptioning.variants["mini"].divided(TASK, "mini", {"noto": listed})
     sizes = CocoCaptioning.variants["mini"].sizes
     assert {split: len(found) for split, found in divided.items()} == dict(sizes)
@@ -140,6 +142,48 @@ def test_preparation_is_reproducible(mini: Path, prepared: Prepared) -> None:
     again = prepared(TASK, "mini", again="again")
     paths = sorted(path.relative_to(mini) for path in mini.rglob("*") if path.is_file())
     assert [path for path in paths if (mini / path).read_bytes() != (again / path).read_bytes()] == []
+
+
+def test_full_takes_its_test_images_from_the_validation_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"train": 20, "validation": 6, "test": 8}
+    small = dataclasses.replace(CocoCaptioning.variants["full"], sizes=sizes)
+    monkeypatch.setattr(CocoCaptioning, "variants", {"full": small})
+    content, public, private = (tmp_path / name for name in ("content", "public", "private"))
+    for folder in (content, public, private):
+        folder.mkdir()
+    for part, count, first in (("train", 26, 0), ("val", 8, 100)):
+        # The number of an image is its colour, too.
+        numbers = range(first, first + count)
+        named = [(str(number), str(number)) for number in numbers]
+        write_images(Content(content), part, (96, 96, 3), named, (bytes([number]) * 96 * 96 * 3 for number in numbers))
+        captions = {str(number): [f"photograph {number} seen by {person}" for person in range(5)] for number in numbers}
+        write_captions(Content(content), part, captions)
+    task = CocoCaptioning("full")
+    task.prepare(Preparation(public, private, lambda name: content if name == "coco-2017" else tmp_path / "none"))
+
+    captions_of: dict[str, list[str]] = {}
+    for path in (public / "train_captions.csv", public / "validation_captions.csv", private / "references.csv"):
+        for row in table(path):
+            if path.parent == public or row["split"] == "test":
+                captions_of.setdefault(row["id"], []).append(row["caption"])
+    seen = []
+    for split, size in sizes.items():
+        images = np.load(public / f"{split}_images.npy")
+        assert images.shape == (size, 96, 96, 3)
+        ids = [row["id"] for row in table(public / f"{split}.csv")]
+        for row_id, image in zip(ids, images, strict=True):
+            number = int(image[0, 0, 0])
+            assert (number >= 100) == (split == "test")
+            assert captions_of[row_id] == [f"photograph {number} seen by {person}" for person in range(5)]
+            seen.append(number)
+    assert sorted(seen) == [*range(26), *range(100, 108)]
+    assert seen[:20] != sorted(seen[:20])
+    assert "STEPS = 40000" in (public / "baseline.py").read_text()
+
+    shutil.copytree(content, public / "public_copy")
+    assert "in the order of vision/coco-captioning full" in attack("captions_by_derived_order.py", public)
+    submitted = [row["caption"] for row in table(public / "submission.csv")]
+    assert submitted == [captions_of[str(row_id)][0] for row_id in task.chosen.ids("test")]
 
 
 # ------------------------------------------------------------------------------------------------ grading
