@@ -24,8 +24,8 @@ class Breakout(PolicyTask):
                 baseline_source=f"PPO in {PAPER}; two seeds of the starter earned 35.0 and 55.5",
                 reference=71.4,
                 reference_source=f"best result in {PAPER}",
-                # Two trainings earned 55.5 and 35.0, and two more policies 82 and 9: each either learns to
-                # follow the ball or breaks the same few bricks in every episode.
+                # Three seeds earned 28.9, 35.0 and 55.5: each policy either learns to follow the ball, or breaks the same
+                # few bricks in every episode.
                 band=(7.0, 84.0),
             ),
         ),
