@@ -85,8 +85,9 @@ def archive(members: dict[str, bytes]) -> bytes:
 def document(published: str) -> Document:
     """Return captions in the form in which COCO has them: six of the first image, five of the others."""
     images = list(PHOTOGRAPHS[published])
+    caption = "Photograph {} \n seen\u200b by {}.\n"
     annotations = [
-        {"image_id": image, "id": 1000 + place - 10 * number, "caption": f"Photograph {image}  seen by {number}.\n"}
+        {"image_id": image, "id": 1000 + place - 10 * number, "caption": caption.format(image, number)}
         for place, image in enumerate(images)
         for number in range(6 if place == 0 else 5)
     ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
-LONGEST = 300
-"""Number of characters that a caption may have. No reference is longer."""
+LONGEST = 500
+"""Number of characters that a caption may have: more than any reference, of which the longest have some fifty words."""
 
 
 def parse_caption(text: str) -> str:

@@ -87,7 +87,12 @@ def _captioned(text: bytes, member: str, part: Part) -> tuple[dict[int, str], di
 def _captions(annotations: list[dict[str, Any]]) -> Iterator[tuple[int, int, str]]:
     """Yield number, number of the image, and caption."""
     for annotation in annotations:
-        yield int(annotation["id"]), int(annotation["image_id"]), parse_caption(annotation["caption"])
+        yield int(annotation["id"]), int(annotation["image_id"]), parse_caption(_in_one_line(annotation["caption"]))
+
+
+def _in_one_line(caption: str) -> str:
+    """Return a caption as people meant it: some wrote in several lines, or characters that cannot be seen."""
+    return "".join(letter if letter.isprintable() else " " for letter in caption)
 
 
 def _reduced(data: bytes) -> bytes:
