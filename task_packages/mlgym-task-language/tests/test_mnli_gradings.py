@@ -108,6 +108,18 @@ def test_neither_order_nor_ids_say_where_a_pair_was(mini: Folders) -> None:
         assert 0.4 < rising < 0.6
 
 
+def test_places_do_not_say_labels(mini: Folders) -> None:
+    # Pairs are chosen until each label has its number; in that order, the rarest label alone would fill the end.
+    for split in ("validation", "test"):
+        labels = list(answers(mini, split).values())
+        size = len(labels) // 10
+        tenths = [Counter(labels[start : start + size]) for start in range(0, len(labels), size)]
+        # Chi-squared of ten tenths and three labels has 18 degrees of freedom: 49 is passed once in 10,000 times.
+        assert sum((part[label] - size / 3) ** 2 / (size / 3) for part in tenths for label in LABELS) < 49
+        alike = sum(first == second for first, second in pairwise(labels)) / (len(labels) - 1)
+        assert alike == pytest.approx(1 / 3, abs=0.08)
+
+
 def test_files_are_the_same_each_time_and_others_with_another_key(
     mini: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,8 +285,8 @@ def attacked(name: str, folder: Path, mini: Folders, *arguments: str, copy: bool
     return done.stdout, (workspace / "submission.csv").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["mnli_join_by_id.py", "mnli_join_by_order.py"])
-def test_neither_ids_nor_order_of_a_public_copy_help(name: str, mini: Folders, tmp_path: Path, grade: Grade) -> None:
+@pytest.mark.parametrize("name", ["mnli_by_place.py", "mnli_join_by_id.py", "mnli_join_by_order.py"])
+def test_neither_places_nor_ids_nor_order_help(name: str, mini: Folders, tmp_path: Path, grade: Grade) -> None:
     accuracy, _ = grade(attacked(name, tmp_path, mini)[1])
     assert 0.28 < accuracy < 0.39
 

@@ -97,7 +97,8 @@ def test_another_seed_has_other_episodes(tmp_path: Path, grade: Grade) -> None:
 def written_by(attack: str, workspace: Path, prepared: PreparedTask, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Run an attack where it would run, in a copy of the workspace, and return what it submits."""
     workspace.mkdir()
-    (workspace / "try_it.py").write_bytes((prepared.public / "try_it.py").read_bytes())
+    for name in ("try_it.py", "actions.py", "simulation.py"):
+        (workspace / name).write_bytes((prepared.public / name).read_bytes())
     monkeypatch.chdir(workspace)
     runpy.run_path(str(PACKAGE / "attacks" / f"{attack}.py"), run_name="__main__")
     return workspace
@@ -116,6 +117,26 @@ def test_the_task_s_attacks_have_teeth(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert shows in grade_naively(written_by(attack, tmp_path / "workspace", prepared, monkeypatch))
+
+
+@pytest.mark.parametrize("prepared", ["rl/meta-maze"], indirect=True)
+def test_episodes_of_the_public_key_can_be_foreseen_which_is_flagged(
+    tmp_path: Path, prepared: PreparedTask, grade: Grade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "derives the episodes from the public key"
+    folder = written_by("derive", tmp_path / "workspace", prepared, monkeypatch)
+    monkeypatch.delenv("MLGYM_GRADING_KEY", raising=False)
+    foreseen = grade(folder)
+    assert foreseen.value == pytest.approx(257, abs=12)
+    assert "implausible_score" in foreseen.flags
+    assert {attack.name: attack.outcome for attack in prepared.task.attacks()}[name] == "flagged"
+
+    monkeypatch.setenv("MLGYM_GRADING_KEY", "a secret")
+    unforeseen = grade(folder)
+    assert unforeseen.value is not None
+    assert unforeseen.value < 2
+    assert not unforeseen.flags
+    assert {attack.name: attack.outcome for attack in prepared.task.attacks()}[name] == "stopped"
 
 
 def test_weights_of_fifty_gigabytes_are_refused() -> None:

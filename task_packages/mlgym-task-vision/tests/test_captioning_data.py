@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import lzma
+import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from mlgym_core.data.obtaining import obtain
 from mlgym_core.data.store import StoredDataset
 from mlgym_task_vision import coco, emoji
 from mlgym_task_vision.captioned_images import read_captions, read_images, write_images
+from mlgym_task_vision.captions import parse_caption
 from mlgym_task_vision.emoji import EMOJI_NAMES, NOTO_EMOJI, base_of, name_of
 
 TASK = "vision/coco-captioning"
@@ -187,6 +189,34 @@ def test_other_photographs_and_captions_are_refused(
     change(files)
     with pytest.raises(DataError, match=says):
         obtain_coco(server, [archive(members) for members in files])
+
+
+@pytest.mark.usefixtures("own_cache", "small_coco")
+def test_odd_captions_do_not_spoil_the_others(server: FileServer) -> None:
+    odd = ["A cat.\n\nA dog.\u2028", "a\u200bb <skipped> \x07c", "long " * 120, "x" * 600, "５ cats"]
+    files = coco_files()
+    captions = document("val2017")
+    for annotation, text in zip(captions["annotations"][-5:], odd, strict=True):
+        annotation["caption"] = text
+    files[2]["annotations/captions_val2017.json"] = json.dumps(captions).encode()
+    found = read_captions(obtain_coco(server, [archive(members) for members in files]).path, "val")
+    # In the order of the captions' own numbers, which is falling here.
+    assert found["285"][::-1] == ["A cat. A dog.", "a b c", ("long " * 100).strip(), "x" * 500, "5 cats"]
+    assert found["285"] == [parse_caption(caption) for caption in found["285"]]
+
+
+@pytest.mark.usefixtures("own_cache", "small_coco")
+def test_broken_metadata_of_a_photograph_do_not_spoil_it(server: FileServer) -> None:
+    plain = photograph(139, (500, 375))
+    # A table of EXIF that is said to have five entries, and has one, which lies beyond the end.
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHII", 5, 0x011A, 5, 1, 5000)
+    segment = b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif
+    files = coco_files()
+    files[1]["val2017/000000000139.jpg"] = plain[:2] + segment + plain[2:]
+    with pytest.warns(UserWarning, match=r"Truncated|Corrupt"):
+        Image.open(io.BytesIO(files[1]["val2017/000000000139.jpg"])).load()
+    images = np.load(obtain_coco(server, [archive(members) for members in files]).path / "val_images.npy")
+    assert images[0, :, :40, 0].mean() == pytest.approx(139 + 50, abs=4)
 
 
 @pytest.mark.usefixtures("own_cache", "small_coco")

@@ -298,6 +298,8 @@ def replaced(line: str) -> Callable[[str], str]:
         (replaced("2200,a \x07 cat"), "it has characters that cannot be printed"),
         (replaced("2200,a \u202e cat"), "it has characters that cannot be printed"),
         (replaced("2200,a \0 cat"), "it has a zero byte"),
+        (replaced("2200,<skipped>"), "it has <skipped>, which BLEU does not see"),
+        (replaced("2200,a cat ＜SKIPPED＞"), "it has <skipped>, which BLEU does not see"),
         (replaced('2200,"a cat'), "not valid CSV|more than one line"),
         (lambda text: text + "2200,a cat\n", "line 902: the id 2200 occurs a second time"),
         (lambda text: text + "0,a cat\n", "there is no id '0'"),

@@ -174,6 +174,7 @@ class MultiNli(Task):
                 dataset=dataset,
                 outcome="flagged" if key_is_public else "stopped",
             ),
+            Attack(name="reads labels off the places of pairs", program=_ATTACKS / "mnli_by_place.py"),
             Attack(name="looks for a public copy in all that it can read", program=_ATTACKS / "mnli_search.py"),
             Attack(
                 name="takes a public copy's labels by content",

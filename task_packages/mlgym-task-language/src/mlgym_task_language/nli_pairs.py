@@ -92,6 +92,8 @@ def divided(
 
     Whole groups go into the first split, in a secret order, until it has what it needs, then into the next one. Of
     what a split has then, it keeps as many pairs as it needs. The others are left out, since their group has a split.
+    What was kept is shuffled again: in the order in which pairs are chosen, the commonest label has its number first,
+    so that places would tell labels.
 
     Args:
         sizes: How many pairs each split needs; None takes all that are left.
@@ -117,7 +119,7 @@ def divided(
         each = size // len(kinds)
         chosen = [[place for place in places if kind in ("", pairs[place].label)][:each] for kind in kinds]
         enough = all(len(part) == each for part in chosen)
-        return sorted((place for part in chosen for place in part), key=rank.__getitem__) if enough else None
+        return [place for part in chosen for place in part] if enough else None
 
     splits = {}
     for split, size in sizes.items():
@@ -132,5 +134,5 @@ def divided(
         found = kept(taken, size)
         if found is None:
             raise DataError(f"There are too few pairs for {size:,} in the split {split!r}.")
-        splits[split] = [pairs[place] for place in found]
+        splits[split] = shuffled([pairs[place] for place in found], variant=variant, purpose=f"rows of {split}")
     return splits

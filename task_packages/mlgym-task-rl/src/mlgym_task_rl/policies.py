@@ -152,7 +152,11 @@ class PolicyTask(Task):
 
     def contamination(self) -> str:
         """Return what is known of solutions being public."""
-        return f"The grader draws the episodes, by seeds that no sandbox sees: nothing can leak. {self.where_public}"
+        return (
+            "The grader draws the episodes, by seeds that no sandbox sees. They follow from the run's seed and a key: "
+            "whoever knows mlgym's code, which is public, and guesses the run's seed can derive them, unless "
+            f"MLGYM_GRADING_KEY is set to a secret. {self.where_public}"
+        )
 
 
 def seed_for_policies(seed: int) -> int:

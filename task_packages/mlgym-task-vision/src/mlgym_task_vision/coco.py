@@ -11,7 +11,7 @@ from typing import Any
 
 from mlgym_core import Content, DataError, Dataset, Download, RemoteFile, read_member
 from mlgym_task_vision.captioned_images import write_captions, write_images
-from mlgym_task_vision.captions import parse_caption
+from mlgym_task_vision.captions import tidied
 from mlgym_task_vision.formats import open_image, read_zip_members
 
 SIDE = 96
@@ -87,12 +87,7 @@ def _captioned(text: bytes, member: str, part: Part) -> tuple[dict[int, str], di
 def _captions(annotations: list[dict[str, Any]]) -> Iterator[tuple[int, int, str]]:
     """Yield number, number of the image, and caption."""
     for annotation in annotations:
-        yield int(annotation["id"]), int(annotation["image_id"]), parse_caption(_in_one_line(annotation["caption"]))
-
-
-def _in_one_line(caption: str) -> str:
-    """Return a caption as people meant it: some wrote in several lines, or characters that cannot be seen."""
-    return "".join(letter if letter.isprintable() else " " for letter in caption)
+        yield int(annotation["id"]), int(annotation["image_id"]), tidied(annotation["caption"])
 
 
 def _reduced(data: bytes) -> bytes:

@@ -109,7 +109,9 @@ def open_image(data: bytes, kind: str, max_bytes: int, sizes: Container[tuple[in
         raise DataError(f"An image has {len(data):,} bytes, more than {max_bytes:,}.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")
+            # Some of many photographs have broken metadata, of which Pillow warns, and which nobody reads.
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
             with PIL.Image.open(io.BytesIO(data), formats=(kind,)) as image:
                 if image.size not in sizes:
                     raise DataError(f"A {kind} image has {image.size[0]:,} by {image.size[1]:,} pixels.")

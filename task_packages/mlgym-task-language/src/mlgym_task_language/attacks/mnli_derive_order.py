@@ -64,14 +64,13 @@ def first_split(pairs: list[Row], size: int) -> list[Row]:
         counts.update(pairs[place]["label"] for place in members[group])
         if min(counts[label] for label in LABELS) >= size // len(LABELS):
             break
-    kept: Counter[str] = Counter()
-    chosen = []
+    kept: dict[str, list[Row]] = {label: [] for label in LABELS}
     for place in order(len(pairs), "mini", "pairs"):
         label = pairs[place]["label"]
-        if place in taken and kept[label] < size // len(LABELS):
-            kept[label] += 1
-            chosen.append(pairs[place])
-    return chosen
+        if place in taken and len(kept[label]) < size // len(LABELS):
+            kept[label].append(pairs[place])
+    chosen = [pair for label in LABELS for pair in kept[label]]
+    return [chosen[place] for place in order(len(chosen), "mini", "rows of test")]
 
 
 def main() -> None:
