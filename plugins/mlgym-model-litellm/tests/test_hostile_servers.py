@@ -367,6 +367,101 @@ async def test_an_error_in_a_stream_is_the_servers_word(make: Make) -> None:
     assert (await model.complete(HELLO)).text == "fine"
 
 
+async def test_an_error_instead_of_an_answer_is_the_servers_word(make: Make) -> None:
+    """Some servers say that all is well (200), and then that it is not: as a text, or where a stream should be."""
+    text = ScriptedAnswer(body=b'{"error": "engine died"}')
+    model, _ = make(text, "fine")
+    call = Call()
+    assert (await model.complete(HELLO, (), Sampling(), call)).text == "fine"
+    assert "engine died" in call.failed[0][0]
+    error = b'{"error": {"message": "CUDA out of memory", "code": 500}}'
+    model, _ = make(text, ScriptedAnswer(body=b"\n" + error), "fine", stream=True)
+    call = Call()
+    assert (await model.complete(HELLO, (), Sampling(), call)).text == "fine"
+    [first, second] = [said for said, _ in call.failed]
+    assert "engine died" in first
+    assert "CUDA out of memory" in second
+
+
+async def test_a_server_that_cannot_stream_is_named_and_asked_once(make: Make) -> None:
+    message = {"role": "assistant", "content": None, "tool_calls": [tool_call("a", "{}")]}
+    whole = {"object": "chat.completion", "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+    model, server = make(ScriptedAnswer(body=json.dumps(whole).encode()), "never", stream=True)
+    with pytest.raises(ModelError, match="leave out -M stream=true"):
+        await model.complete(HELLO, [TOOL])
+    assert len(server.requests) == 1
+
+
+# ------------------------------------------------------------------------------------------- tool calls
+
+
+def tool_call(given_id: str | None, arguments: str, index: int | None = None, name: str = "bash") -> dict[str, Any]:
+    call = {"id": given_id, "type": "function", "index": index, "function": {"name": name, "arguments": arguments}}
+    return {key: value for key, value in call.items() if value is not None}
+
+
+@pytest.mark.parametrize("are_apart", [True, False])
+@pytest.mark.parametrize(
+    ("ids", "indexes", "expected"),
+    [
+        ((None, None), (0, 1), ["call_0", "call_1"]),
+        (("", ""), (0, 1), ["call_0", "call_1"]),
+        ((None, None), (0, 0), ["call_0", "call_1"]),
+        (("a", "b"), (0, 0), ["a", "b"]),
+        (("a", "b"), (None, None), ["a", "b"]),
+        (("a", "b"), (7, 3), ["a", "b"]),
+        (("a", "a"), (0, 1), ["a", "call_1"]),
+    ],
+)
+async def test_calls_in_a_stream_that_are_badly_numbered_or_named(
+    make: Make, ids: Sequence[str | None], indexes: Sequence[int | None], expected: list[str], are_apart: bool
+) -> None:
+    calls = [tool_call(given, f'{{"command": "{n}"}}', indexes[n]) for n, given in enumerate(ids)]
+    deltas = [{"tool_calls": [call]} for call in calls] if are_apart else [{"tool_calls": calls}]
+    model, _ = make(stream(*map(chunk, deltas), chunk({}, "tool_calls"), b"data: [DONE]"), stream=True, retries=0)
+    reply = await model.complete(HELLO, [TOOL])
+    assert [call.id for call in reply.tool_calls] == expected
+    assert [call.arguments for call in reply.tool_calls] == [{"command": "0"}, {"command": "1"}]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"index": 0, "function": {"arguments": ' "ls"}'}},
+        {"index": 0, "id": "", "function": {"name": "", "arguments": ' "ls"}'}},
+        {"index": 0, "id": "a", "function": {"name": "bash", "arguments": ' "ls"}'}},
+        {"index": 0, "function": {"name": "bash", "arguments": ' "ls"}'}},
+        {"index": 0, "id": "b", "function": {"arguments": ' "ls"}'}},
+    ],
+)
+@pytest.mark.parametrize("given", ["a", None])
+async def test_parts_of_one_call_stay_together(make: Make, second: dict[str, Any], given: str | None) -> None:
+    if given is None:
+        second = {key: value for key, value in second.items() if key != "id"}
+    deltas = [{"tool_calls": [tool_call(given, '{"command":', 0)]}, {"tool_calls": [second]}]
+    model, _ = make(stream(*map(chunk, deltas), chunk({}, "tool_calls"), b"data: [DONE]"), stream=True, retries=0)
+    [call] = (await model.complete(HELLO, [TOOL])).tool_calls
+    assert (call.id, call.tool, call.arguments) == (given or "call_0", "bash", {"command": "ls"})
+
+
+async def test_calls_with_the_same_id_are_told_apart(make: Make) -> None:
+    """Providers refuse a conversation in which two calls of an answer have the same id."""
+    calls = [tool_call(given, "{}") for given in ("a", "call_2", "a", "a")]
+    model, _ = make(ScriptedAnswer(fields={"tool_calls": calls}))
+    ids = [call.id for call in (await model.complete(HELLO, [TOOL])).tool_calls]
+    assert ids == ["a", "call_2", "call_2_0", "call_3"]
+
+
+@pytest.mark.parametrize("said", ["prompt_tokens", "completion_tokens"])
+async def test_half_of_the_figures_in_a_stream_are_none(make: Make, said: str) -> None:
+    head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "scripted"}
+    figures = b"data: " + json.dumps({**head, "choices": [], "usage": {said: 9}}).encode()
+    answer = stream(chunk({"content": "some words"}), chunk({}, "stop"), figures, b"data: [DONE]")
+    model, _ = make(answer, name="gpt-4o", stream=True, retries=0)
+    reply = await model.complete(HELLO)
+    assert (reply.estimated, reply.cost_usd) == (True, None)
+
+
 async def test_a_stream_without_an_end_is_cut_off(make: Make) -> None:
     model, server = make(stream(chunk({"content": "half"})), stream=True, retries=0)
     with pytest.raises(ModelError, match="cut off"):

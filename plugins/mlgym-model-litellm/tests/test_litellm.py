@@ -65,6 +65,16 @@ def test_listing_imports_no_litellm() -> None:
 # --------------------------------------------------------------------------------------------- answers
 
 
+def test_litellm_is_loaded_before_any_episode_whose_time_that_would_take() -> None:
+    program = (
+        "import os, sys; from mlgym_model_litellm.model import LiteLLMModel; os.environ['MY_KEY'] = 'none-such';"
+        "model = LiteLLMModel('openai', 'x', api_key_variable='MY_KEY'); before = 'litellm' in sys.modules;"
+        "model.check(); print(before, 'litellm' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
+
+
 async def test_a_plain_answer(make: Make) -> None:
     model, server = make("Hi there")
     reply = await model.complete(HELLO, (), Sampling(temperature=0, top_p=0.95, max_tokens=50, stop=("END",), seed=3))
@@ -372,6 +382,12 @@ async def test_what_stays_wrong_is_not_tried_again(
     assert type(caught.value) is kind
     assert CANARY not in str(caught.value)
     assert len(server.requests) == 1
+
+
+async def test_the_address_is_what_may_be_wrong_too(make: Make) -> None:
+    model, server = make(ScriptedAnswer(status=404, body=b"<html>not found</html>", content_type="text/html"))
+    with pytest.raises(ModelError, match=f"Or is {server.url} not the address"):
+        await model.complete(HELLO)
 
 
 async def test_slow_bytes(make: Make) -> None:

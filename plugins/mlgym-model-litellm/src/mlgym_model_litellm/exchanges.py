@@ -18,6 +18,7 @@ from mlgym_model_litellm.counting import count_request, count_text
 from mlgym_model_litellm.failures import Failure, RefusedAnswer, UnreadableAnswer, failure_of
 from mlgym_model_litellm.library import load
 from mlgym_model_litellm.replies import reply_of, stated_cost, table_cost
+from mlgym_model_litellm.streamed_calls import number_calls
 from mlgym_model_litellm.turns import Turn, Turns
 from mlgym_model_litellm.usage_figures import Figures
 
@@ -161,6 +162,7 @@ async def _streamed(
         raise UnreadableAnswer("an answer that was cut off.")
     # It also makes up figures where there are none, or only 0.
     has_usage = any(getattr(chunk, "usage", None) is not None for chunk in chunks)
+    number_calls(chunks)
     return library.stream_chunk_builder(chunks, messages=call["messages"]), has_usage
 
 

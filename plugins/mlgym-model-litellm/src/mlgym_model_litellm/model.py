@@ -151,6 +151,8 @@ class LiteLLMModel(Model):
         if self._cache is not None:
             self._cache.prepare()
         self._check_key()
+        # The seconds that this takes are not an episode's.
+        load()
 
     def _check_url(self) -> None:
         if self._base_url is None:
@@ -418,8 +420,10 @@ class LiteLLMModel(Model):
         return count_request(self._called, messages, tools)
 
     def _near_misses(self, error: Exception) -> str:
-        if not str(error).startswith("The provider does not know") or self._base_url is not None:
+        if not str(error).startswith("The provider does not know"):
             return ""
+        if self._base_url is not None:
+            return f" Or is {self._base_url} not the address? Most end in /v1."
         provider, _, name = self._called.partition("/")
         known = load().models_by_provider.get(provider, ())
         return did_you_mean([name], [one.removeprefix(f"{provider}/") for one in known])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from mlgym_core import ModelReply, ModelToolCall
@@ -35,7 +36,7 @@ def reply_of(response: Any, count: Counter, *, has_usage: bool = True) -> ModelR
         choice = response.choices[0]
         message = choice.message
         text = message.content or ""
-        calls = tuple(_call(number, call) for number, call in enumerate(message.tool_calls or ()))
+        calls = _told_apart([_call(number, call) for number, call in enumerate(message.tool_calls or ())])
     except (AttributeError, IndexError, TypeError) as error:
         raise UnreadableAnswer("an answer without a message.") from error
     if not isinstance(text, str):
@@ -97,6 +98,21 @@ def _call(number: int, call: Any) -> ModelToolCall:
     return ModelToolCall(
         id=str(call.id or f"call_{number}"), tool=str(call.function.name or ""), arguments=arguments, written=written
     )
+
+
+def _told_apart(calls: Sequence[ModelToolCall]) -> tuple[ModelToolCall, ...]:
+    """Return calls with different ids: a conversation in which two calls have the same one is refused by providers."""
+    taken = {call.id for call in calls}
+    seen: set[str] = set()
+    apart = []
+    for number, call in enumerate(calls):
+        if call.id in seen:
+            free = (f"call_{number}{ending}" for ending in ("", *(f"_{more}" for more in range(len(calls)))))
+            call = dataclasses.replace(call, id=next(one for one in free if one not in taken))
+            taken.add(call.id)
+        seen.add(call.id)
+        apart.append(call)
+    return tuple(apart)
 
 
 def _refuse(constant: str) -> None:

@@ -19,7 +19,7 @@ import httpx
 
 from mlgym_model_litellm.failures import RefusedAnswer
 from mlgym_model_litellm.turns import Turn
-from mlgym_model_litellm.usage_figures import Figures, event_line, whole_answer
+from mlgym_model_litellm.usage_figures import Figures, event_line, no_stream, whole_answer
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 """Bytes of an answer, unpacked. The longest that models can give are a few megabytes, also with log-probabilities."""
@@ -136,11 +136,12 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                 if name not in ("content-encoding", "content-length", "transfer-encoding")
             ]
             if passage.streams and passage.answered:
-                stream = _Parts(_lines(parts, passage), response, passage)
+                stream = _Parts(_lines(parts, passage, is_chat=_is_chat(request)), response, passage)
                 return httpx.Response(response.status_code, headers=headers, stream=stream)
             body = b"".join([part async for part in parts])
             await response.aclose()
-            return httpx.Response(response.status_code, headers=headers, content=whole_answer(body))
+            content = whole_answer(body, is_success=response.is_success)
+            return httpx.Response(response.status_code, headers=headers, content=content)
         except BaseException as error:
             if isinstance(error, RefusedAnswer):
                 passage.refusal = error
@@ -196,11 +197,26 @@ async def _bounded(response: httpx.Response) -> AsyncIterator[bytes]:
         yield whole
 
 
-async def _lines(parts: AsyncIterator[bytes], passage: Passage) -> AsyncIterator[bytes]:
-    """Yield the lines of a stream, as many at a time as there are."""
+def _is_chat(request: httpx.Request) -> bool:
+    return request.url.path.endswith("/chat/completions")
+
+
+async def _lines(parts: AsyncIterator[bytes], passage: Passage, *, is_chat: bool) -> AsyncIterator[bytes]:
+    """Yield the lines of a stream, as many at a time as there are.
+
+    Args:
+        is_chat: Whether they are the events of Chat Completions. Other interfaces have streams of JSON objects.
+    """
     rest = bytearray()
     number = 0
+    has_begun = not is_chat
     async for part in parts:
+        if not has_begun and (beginning := part.lstrip()):
+            has_begun = True
+            if beginning.startswith(b"{"):
+                # LiteLLM would find neither what it says nor the calls in it.
+                body = bytes(rest) + part + b"".join([more async for more in parts])
+                raise no_stream(body)
         end = part.rfind(b"\n") + 1
         if not end:
             rest += part

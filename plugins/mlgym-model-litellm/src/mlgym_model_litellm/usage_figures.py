@@ -11,6 +11,7 @@ from mlgym_model_litellm.failures import RefusedAnswer
 
 _COUNT = re.compile(r"(_tokens|TokenCount)\Z")
 _MAIN_COUNTS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"})
+_CHAT_COUNTS = frozenset({"prompt_tokens", "completion_tokens"})
 _MARKS = (b'"usage', b'"error"')
 """What a text has that need be looked at."""
 _DEEPEST = 100
@@ -27,14 +28,22 @@ class Figures(enum.Enum):
     BAD = enum.auto()
 
 
-def whole_answer(body: bytes) -> bytes:
+def whole_answer(body: bytes, *, is_success: bool = True) -> bytes:
     """Return the body of an answer with usage figures that LiteLLM can read.
 
+    Args:
+        is_success: Whether its status says that all is well.
+
     Raises:
-        RefusedAnswer: if nobody can.
+        RefusedAnswer: if nobody can, or it says that the server failed, whatever its status.
     """
     value = _parsed(body)
-    if not isinstance(value, dict) or not _mended(value)[0]:
+    if not isinstance(value, dict):
+        return body
+    if is_success and isinstance(error := value.get("error"), str) and error and "choices" not in value:
+        # LiteLLM would take it for a refused request, and leave out what it says.
+        raise _error_in_answer(error)
+    if not _mended(value)[0]:
         return body
     return json.dumps(value).encode()
 
@@ -52,9 +61,19 @@ def event_line(line: bytes) -> tuple[bytes, Figures]:
     if not isinstance(value, dict):
         return line, Figures.NONE
     if error := value.get("error"):
-        raise _error_in_stream(error)
+        raise _error_in_answer(error)
     changed, figures = _mended(value)
     return (b"data: " + json.dumps(value).encode() + b"\n" if changed else line), figures
+
+
+def no_stream(body: bytes) -> RefusedAnswer:
+    """Return what is wrong with a JSON object that came where a stream was asked for."""
+    value = _parsed(body)
+    if isinstance(value, dict) and (error := value.get("error")):
+        return _error_in_answer(error)
+    if isinstance(value, dict) and value.get("choices"):
+        return RefusedAnswer("it answers in one piece, though it was asked for parts: leave out -M stream=true.")
+    return RefusedAnswer("its answer is no stream.", retry=True)
 
 
 def depth(value: Any) -> int:
@@ -104,6 +123,8 @@ def _mended(answer: dict[str, Any]) -> tuple[bool, Figures]:
             if isinstance(usage, dict):
                 done, bad = _mend(usage)
                 zero = 0 in (usage.get(main) for main in ("prompt_tokens", "completion_tokens", "output_tokens"))
+                # LiteLLM replaces what is missing, too. Other interfaces than Chat Completions say it bit by bit.
+                zero |= "choices" in answer and not usage.keys() >= _CHAT_COUNTS
                 now = Figures.BAD if bad else Figures.ZERO if zero else Figures.GOOD
             else:
                 del holder[name]
@@ -134,7 +155,7 @@ def _mend(usage: dict[str, Any]) -> tuple[bool, bool]:
     return changed, bad
 
 
-def _error_in_stream(error: Any) -> RefusedAnswer:
+def _error_in_answer(error: Any) -> RefusedAnswer:
     message, code = error, None
     if isinstance(error, dict):
         message, code = error.get("message") or error, error.get("code")

@@ -1,0 +1,64 @@
+"""Tool calls in the parts of a stream, which not every server numbers and names as OpenAI does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class _Begun:
+    """A call whose parts are coming.
+
+    Attributes:
+        number: Its place among the calls of the answer.
+        given_id: What the server calls it; empty if it does not say.
+        name_for_it: What it is called here.
+        written: Its arguments so far.
+    """
+
+    number: int
+    given_id: str
+    name_for_it: str
+    written: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        try:
+            json.loads(self.written)
+        except (ValueError, RecursionError):
+            return False
+        return True
+
+
+def number_calls(chunks: Iterable[Any]) -> None:
+    """Give each tool call in the parts of an answer a number and an id of its own.
+
+    LiteLLM puts the parts of calls together by their numbers, and drops calls without an id, without a word. But some
+    servers give no ids, and others give all calls the number 0.
+
+    Args:
+        chunks: LiteLLM's parts of the answer, in order; they are changed.
+    """
+    begun: dict[int, _Begun] = {}
+    calls = 0
+    for chunk in chunks:
+        for choice in getattr(chunk, "choices", None) or ():
+            for part in getattr(getattr(choice, "delta", None), "tool_calls", None) or ():
+                index, given_id, function = part.index, part.id or "", part.function
+                name, written = (function.name, function.arguments) if function is not None else (None, None)
+                call = begun.get(index)
+                if call is None or (name and _is_another(call, given_id)):
+                    call = begun[index] = _Begun(calls, given_id, given_id or f"call_{calls}")
+                    calls += 1
+                call.written += written if isinstance(written, str) else ""
+                part.index, part.id = call.number, call.name_for_it
+
+
+def _is_another(call: _Begun, given_id: str) -> bool:
+    """Return whether a part with a tool's name begins another call than the one whose number it has."""
+    if given_id or call.given_id:
+        return bool(given_id) and given_id != call.given_id
+    return call.is_complete
