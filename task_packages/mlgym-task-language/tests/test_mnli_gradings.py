@@ -101,7 +101,7 @@ def test_no_article_premise_or_hypothesis_is_in_two_splits(mini: Folders) -> Non
 
 
 def test_claims_occur_again_as_often_as_is_said(mini: Folders) -> None:
-    assert "a third of the pairs and more" in MultiNli("mini").description()
+    assert "Of about a third of the pairs, the claim" in MultiNli("mini").description()
     shares = []
     for split in SPLITS:
         by_claim: dict[str, list[str]] = {}
@@ -111,7 +111,7 @@ def test_claims_occur_again_as_often_as_is_said(mini: Folders) -> None:
         shares.append(sum(map(len, again)) / SIZES[split])
         assert sum("entailment" in labels and len(set(labels)) > 1 for labels in again) > 0.8 * len(again)
     assert min(shares) > 0.29
-    assert max(shares) > 0.35
+    assert max(shares) < 0.42
 
 
 def test_neither_order_nor_ids_say_where_a_pair_was(mini: Folders) -> None:

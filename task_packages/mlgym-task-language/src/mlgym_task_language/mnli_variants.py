@@ -87,7 +87,7 @@ VARIANTS = {
         dataset="vitaminc",
         text=(
             "The premises are sentences of Wikipedia, as it is or was, and some that were changed for this purpose; "
-            "the hypotheses are claims. Of a third of the pairs and more, the claim is in the same table with another "
+            "the hypotheses are claims. Of about a third of the pairs, the claim is in the same table with another "
             "premise, too, which differs little; mostly one of the two supports the claim and the other does not."
         ),
         groups="No article, premise or hypothesis is in two of the tables.",
