@@ -32,7 +32,7 @@ _REFERENCES = "references.csv"
 _STARTER = Path(__file__).parent / "starters" / "captioner.py"
 _DESCRIPTION = Path(__file__).parent / "coco_captioning.md"
 _SUBMISSION_BYTES = 8 << 20
-"""Captions of full length for all rows of `full`, in ASCII, need less than half of it."""
+"""Captions of full length for all rows of `full`, in ASCII, fit into it."""
 _CHUNK = 256
 """Number of images that are in memory at a time."""
 

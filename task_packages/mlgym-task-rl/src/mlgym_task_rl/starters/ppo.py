@@ -227,6 +227,8 @@ def train(
     state = jax.jit(jax.vmap(begin))(jax.random.split(jax.random.key(seed), policies))
     # With weak types, which constants have, the first report would be compiled for itself.
     state = (state[0], *jax.tree.map(lambda values: jax.lax.convert_element_type(values, values.dtype), state[1:]))
+    # What is computed before the loop has to be there when the loop is: jaxlib 0.10.2 was seen to wait for it for ever.
+    jax.block_until_ready(state)
     started = time.monotonic()
     for report in range(1, reports + 1):
         state, (earned, ended) = advance(state)
