@@ -70,7 +70,7 @@ def served(server: FileServer, *files: bytes) -> Dataset:
     remote = []
     for file, data in zip(source.remote, files, strict=True):
         server.files[f"/{file.name}"] = Served(data)
-        remote.append(dataclasses.replace(file, url=f"{server.url}/{file.name}"))
+        remote.append(dataclasses.replace(file, url=f"{server.url}/{file.name}", size_bytes=None, sha256=None))
     return dataclasses.replace(MULTINLI, sources=(dataclasses.replace(source, remote=tuple(remote)),))
 
 
@@ -142,6 +142,19 @@ def with_row(**changes: Any) -> bytes:
     """Return the original archive with one training row changed."""
     rows: list[Row] = [*TRAIN_ROWS[:-1], {**TRAIN_ROWS[-1], **changes}]
     return zipped(lines(rows), lines(MATCHED_ROWS))
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_another_archive_than_the_published_one_is_refused(server: FileServer) -> None:
+    data = zipped(lines(TRAIN_ROWS), lines(MATCHED_ROWS))
+    [source] = [source for source in MULTINLI.sources if len(source.files) == 1]
+    assert isinstance(source, Download)
+    server.files["/multinli_1.0.zip"] = Served(data)
+    # As large as it should be, so that its checksum is looked at.
+    remote = dataclasses.replace(source.remote[0], url=f"{server.url}/multinli_1.0.zip", size_bytes=len(data))
+    changed = dataclasses.replace(MULTINLI, sources=(dataclasses.replace(source, remote=(remote,)),))
+    with pytest.raises(DataError, match=r"has the SHA-256 checksum .* instead of 049f507b"):
+        obtain(TASK, changed)
 
 
 GOOD_ZIP = zipped(lines(TRAIN_ROWS), lines(MATCHED_ROWS))

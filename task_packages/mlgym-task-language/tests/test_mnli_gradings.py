@@ -100,6 +100,20 @@ def test_no_article_premise_or_hypothesis_is_in_two_splits(mini: Folders) -> Non
             assert not {pair[place] for pair in first} & {pair[place] for pair in second}
 
 
+def test_claims_occur_again_as_often_as_is_said(mini: Folders) -> None:
+    assert "Of about a third of the pairs, the claim" in MultiNli("mini").description()
+    shares = []
+    for split in SPLITS:
+        by_claim: dict[str, list[str]] = {}
+        for pair in real_pairs(mini, split):
+            by_claim.setdefault(pair.hypothesis, []).append(pair.label)
+        again = [labels for labels in by_claim.values() if len(labels) > 1]
+        shares.append(sum(map(len, again)) / SIZES[split])
+        assert sum("entailment" in labels and len(set(labels)) > 1 for labels in again) > 0.8 * len(again)
+    assert min(shares) > 0.29
+    assert max(shares) < 0.42
+
+
 def test_neither_order_nor_ids_say_where_a_pair_was(mini: Folders) -> None:
     places = {pair: place for place, pair in enumerate(read_pairs(content_of(VITAMINC) / PAIRS))}
     for split in SPLITS:

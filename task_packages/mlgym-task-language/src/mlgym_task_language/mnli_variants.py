@@ -87,8 +87,8 @@ VARIANTS = {
         dataset="vitaminc",
         text=(
             "The premises are sentences of Wikipedia, as it is or was, and some that were changed for this purpose; "
-            "the hypotheses are claims. Most claims occur with several premises that differ little, of which one "
-            "supports the claim and another does not."
+            "the hypotheses are claims. Of about a third of the pairs, the claim is in the same table with another "
+            "premise, too, which differs little; mostly one of the two supports the claim and the other does not."
         ),
         groups="No article, premise or hypothesis is in two of the tables.",
         guessing="Each label is that of a third of the pairs, so that guesses earn 0.333.",

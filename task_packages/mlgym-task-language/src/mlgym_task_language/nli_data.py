@@ -165,7 +165,14 @@ MULTINLI = Dataset(
         ),
         Download(
             host="New York University",
-            remote=(RemoteFile(url="https://cims.nyu.edu/~sbowman/multinli/multinli_1.0.zip"),),
+            remote=(
+                # Size and checksum are those that TensorFlow Datasets lists.
+                RemoteFile(
+                    url="https://cims.nyu.edu/~sbowman/multinli/multinli_1.0.zip",
+                    size_bytes=226_850_426,
+                    sha256="049f507b9e36b1fcb756cfd5aeb3b7a0cfcb84bf023793652987f7e7e0957822",
+                ),
+            ),
             decode=_decode_zip,
         ),
     ),

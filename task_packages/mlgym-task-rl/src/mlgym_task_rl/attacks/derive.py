@@ -1,7 +1,7 @@
 """Writes policies that derive the episodes of the maze from the public key, and play them knowing goal and place.
 
 They know the code of mlgym: how graders' seeds follow from the key, and how the policies' seed follows from these. By
-the latter they see which of some thousand runs they are in. Where the key is a secret, they find none, and go up.
+the latter they see which of some ten thousand runs they are in. Where the key is a secret, they find none, and go up.
 """
 
 from pathlib import Path
@@ -11,12 +11,14 @@ import hashlib
 import json
 
 KEY = hashlib.sha256(b"mlgym").digest()
-RUNS, REPEATS = 2_000, 4
+# Small numbers, and days of two years.
+RUNS = (*range(2_000), *range(20_250_101, 20_270_101))
+REPEATS = 2
 
 
 def candidates():
-    """Yield the graders' seeds of the first runs, as `derive_seed` and `Simulation` have them."""
-    for run in range(RUNS):
+    """Yield the graders' seeds of runs whose seeds are easily guessed, as `derive_seed` and `Simulation` have them."""
+    for run in RUNS:
         for repeat in range(REPEATS):
             for split in ("test", "validation"):
                 for variant in ("mini", "full"):
