@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,10 @@ from mlgym_core.interfaces import SandboxProcess
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _MAXIMUM_ROUNDS = 100
 """A tree is signalled until a pass finds nothing new; a fork bomb without a limit could go on for ever."""
+_TIME_TO_STOP = 0.5
+"""Seconds for which processes that are to stop are waited for. What waits for a disk stops later."""
+_PAUSE = 0.0002
+"""Seconds until one looks again whether they have."""
 
 
 PROCESS_TABLE = "process table: at least that much, without what ended unseen"
@@ -198,6 +203,8 @@ class ProcessTree(SandboxProcess):
                 return
             for pid in fresh - frozen:
                 send_signal(pid, signal.SIGSTOP)
+            # One that runs on another processor meanwhile may still write, and start another.
+            _wait_until_stopped(fresh - frozen)
             frozen |= fresh
 
     def thaw(self) -> None:
@@ -226,6 +233,23 @@ class ProcessTree(SandboxProcess):
             self.note_processor_time()
             self._process.wait()
         return int(self._process.returncode)
+
+
+def _wait_until_stopped(process_ids: Iterable[int]) -> None:
+    """Wait until processes that were told to stop have done so, each with all of its threads, or have ended."""
+    end = time.monotonic() + _TIME_TO_STOP
+    for process_id in process_ids:
+        while _runs(process_id) and time.monotonic() < end:
+            time.sleep(_PAUSE)
+
+
+def _runs(process_id: int) -> bool:
+    for thread in Path("/proc", str(process_id), "task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            stat = thread.read_bytes()
+            if stat[stat.rindex(b")") + 2 :][:1] not in b"TtZX":
+                return True
+    return False
 
 
 async def _wait_for_exit(process: subprocess.Popen[bytes]) -> None:
