@@ -82,19 +82,21 @@ def steady_server(folder: Path, latency: float) -> Iterator[str]:
             process.terminate()
 
 
-async def play(env: AsyncEnv, steps: int) -> list[list[dict[str, Any]]]:
-    """Let the model call tools, and return the conversation of each call."""
+async def play(env: AsyncEnv, steps: int) -> tuple[list[list[dict[str, Any]]], list[float]]:
+    """Let the model call tools, and return the conversation of each call, and how long each step took, in seconds."""
     assert env.model is not None
     messages: list[dict[str, Any]] = [{"role": "user", "content": env.observation.text}]
-    sent = []
+    sent, times = [], []
     for _ in range(steps):
         sent.append(list(messages))
+        began = time.perf_counter()
         reply = await env.model.complete(messages, env.tools)
         messages.append(reply.as_message())
         for call in reply.tool_calls:
             observation, *_ = await env.step({"tool": call.tool, "arguments": dict(call.arguments or {})})
             messages.append({"role": "tool", "tool_call_id": call.id, "content": observation.text})
-    return sent
+        times.append(time.perf_counter() - began)
+    return sent, times
 
 
 def bare(url: str, bodies: list[bytes]) -> float:
@@ -180,7 +182,7 @@ async def test_overhead_of_a_step(installed_examples: Host, tmp_path: Path) -> N
     with server(tmp_path, 0.0) as url:
         model = LiteLLMModel("openai", "scripted", base_url=url)
         model.check()
-        times = []
+        times: list[float] = []
         references = []
         for number in range(6):
             env = await make_env(
@@ -188,13 +190,11 @@ async def test_overhead_of_a_step(installed_examples: Host, tmp_path: Path) -> N
             )
             async with env:
                 await env.reset()
-                began = time.perf_counter()
-                sent = await play(env, _STEPS)
-                seconds = (time.perf_counter() - began) / _STEPS
+                sent, seconds = await play(env, _STEPS)
                 request = {"model": "scripted", "tools": env.tools}
                 bodies = [json.dumps({**request, "messages": messages}).encode() for messages in sent]
             if number:
-                times.append(seconds)
+                times += seconds
                 references.append(bare(url, bodies))
         await model.close()
     overhead = statistics.median(times) - statistics.median(references)
@@ -217,7 +217,7 @@ async def test_many_episodes_at_once(installed_examples: Host, tmp_path: Path) -
         envs = [await make_env("examples/number", model=model, max_steps=100_000) for _ in range(_EPISODES)]
         for env in envs:
             await env.reset()
-        sent = await play(envs[0], _STEPS)
+        sent, _ = await play(envs[0], _STEPS)
         request = {"model": "scripted", "tools": envs[0].tools, "messages": sent[_STEPS // 2]}
         body = json.dumps(request).encode()
         ideal = [await throughput([ask_bare(url, body) for _ in envs])]
