@@ -129,7 +129,8 @@ async def outcome_of(answers: Sequence[Answer], processes: int, options: dict[st
             try:
                 outcome = dataclasses.replace(await model.complete(HELLO, [TOOL]), seconds=0.0)
             except ModelError as error:
-                outcome = type(error), str(error)
+                # Each server has an address of its own.
+                outcome = type(error), str(error).replace(server.url, "URL")
     return outcome, [request.body for request in server.requests]
 
 
