@@ -7,6 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+_MOST_READ = 64 << 20
+"""Letters that are read to see whether calls are complete: a server that names a call in each part would have all of it
+read again and again."""
+
 
 @dataclass
 class _Begun:
@@ -43,14 +47,15 @@ def number_calls(chunks: Iterable[Any]) -> None:
         chunks: LiteLLM's parts of the answer, in order; they are changed.
     """
     begun: dict[int, _Begun] = {}
-    calls = 0
+    calls = read = 0
     for chunk in chunks:
         for choice in getattr(chunk, "choices", None) or ():
             for part in getattr(getattr(choice, "delta", None), "tool_calls", None) or ():
                 index, given_id, function = part.index, part.id or "", part.function
                 name, written = (function.name, function.arguments) if function is not None else (None, None)
                 call = begun.get(index)
-                if call is None or (name and _is_another(call, given_id)):
+                read += len(call.written) if call is not None and name else 0
+                if call is None or (name and read <= _MOST_READ and _is_another(call, given_id)):
                     call = begun[index] = _Begun(calls, given_id, given_id or f"call_{calls}")
                     calls += 1
                 call.written += written if isinstance(written, str) else ""
