@@ -340,9 +340,9 @@ async def test_what_takes_time_runs_in_a_thread() -> None:
     assert await loop.run_in_executor(None, with_context) != threading.get_ident()
 
 
-@pytest.mark.parametrize("is_told", [True, False])
+@pytest.mark.parametrize("observers", ["callbacks", "_async_success_callback", None])
 async def test_callbacks_are_told_of_calls_only_where_there_are_some(
-    monkeypatch: pytest.MonkeyPatch, is_told: bool
+    monkeypatch: pytest.MonkeyPatch, observers: str | None
 ) -> None:
     """Also tells whether a version of LiteLLM does it in another way, or hands what we say on to the server."""
     from litellm.integrations.custom_logger import CustomLogger
@@ -353,12 +353,15 @@ async def test_callbacks_are_told_of_calls_only_where_there_are_some(
         async def async_log_success_event(self, *_: object, **__: object) -> None:
             told.set()
 
-    monkeypatch.setattr(load(), "callbacks", [Told()])
+    monkeypatch.setattr(load(), observers or "callbacks", [Told()])
+    if observers is None:
+        # Where nobody looks for them, they are not told. Otherwise this would show nothing.
+        monkeypatch.setattr("mlgym_model_litellm.exchanges._OBSERVERS", ())
     with ScriptedModelServer(lambda _: "x") as server:
         request = {"model": "openai/scripted", "messages": HELLO}
         exchange = Exchange("x", request, 60.0, base_url=server.url, key="x")
-        assert isinstance(await attempt(exchange, has_observers=is_told), Answered)
-        if is_told:
+        assert isinstance(await attempt(exchange), Answered)
+        if observers:
             await asyncio.wait_for(told.wait(), PATIENCE)
         else:
             await asyncio.sleep(0.3)

@@ -26,6 +26,8 @@ from mlgym_model_litellm.turns import Turns
 
 _SET_SIGNAL_OF_PARENTS_DEATH = 1
 """A request of `prctl` (linux/prctl.h)."""
+_NEW_OBJECTS = 20_000
+"""Objects, more than there were, after which to search for garbage among the new ones: those of a few calls."""
 
 
 class CallServer:
@@ -61,6 +63,9 @@ class CallServer:
         gc.collect()
         # What LiteLLM consists of stays. Looking through it for what could go takes a tenth of a second each time.
         gc.freeze()
+        # Nearly all of a call goes without that search. What lives while answers are awaited would be looked through
+        # again and again, for a twentieth of the time.
+        gc.set_threshold(_NEW_OBJECTS)
         self._is_ready = True
         self._frames.write(packed(Ready()))
 
@@ -72,9 +77,7 @@ class CallServer:
 
         outcome: Answered | Failure
         try:
-            outcome = await attempt(
-                call.exchange, tell if call.tells_text else None, has_observers=False, turns=self._turns
-            )
+            outcome = await attempt(call.exchange, tell if call.tells_text else None, self._turns)
             frame = packed(Outcome(number, outcome))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - somebody may wait for an outcome
             broken = ModelError(f"A call of {call.exchange.model} broke: {error!r}.")

@@ -29,8 +29,14 @@ if TYPE_CHECKING:
 OUR_OWN: Mapping[str, Any] = {"max_retries": 0, "num_retries": 0, "drop_params": True}
 """Parameters of LiteLLM's `completion` that every call has."""
 
-UNOBSERVED: Mapping[str, Any] = {"_is_litellm_internal_call": True}
+_UNOBSERVED: Mapping[str, Any] = {"_is_litellm_internal_call": True}
 """Tells LiteLLM that it need not put together what callbacks want to know, which is an eighth of its work."""
+_OBSERVERS = (
+    "callbacks",
+    *("input_callback", "success_callback", "failure_callback"),
+    *("_async_input_callback", "_async_success_callback", "_async_failure_callback"),
+)
+"""LiteLLM's lists of them. A call can have some of its own, under the same names."""
 
 OnText = Callable[[str], None]
 """Is called with each part of an answer's text as it comes."""
@@ -77,15 +83,12 @@ class Answered:
     table_cost: float | None
 
 
-async def attempt(
-    exchange: Exchange, on_text: OnText | None = None, *, has_observers: bool = True, turns: Turns | None = None
-) -> Answered | Failure:
+async def attempt(exchange: Exchange, on_text: OnText | None = None, turns: Turns | None = None) -> Answered | Failure:
     """Ask the provider once.
 
     Args:
         exchange: What to ask, and whom.
         on_text: Is told the text of an answer in parts as it comes.
-        has_observers: Whether there may be callbacks in LiteLLM that want to know of it.
         turns: Whose turns to work it waits for.
     """
     from mlgym_model_litellm.transport import watched
@@ -94,7 +97,7 @@ async def attempt(
     with Turn(turns) as turn, watched(turn, streams=exchange.stream) as passage:
         await turn.take()
         try:
-            return await _answered(exchange, passage, said, on_text, has_observers=has_observers)
+            return await _answered(exchange, passage, said, on_text)
         except Exception as error:  # noqa: BLE001 - LiteLLM raises what its providers' clients raise
             failure = failure_of(passage.refusal or error, exchange.model, exchange.key_hint, exchange.timeout)
     return dataclasses.replace(
@@ -105,13 +108,11 @@ async def attempt(
     )
 
 
-async def _answered(
-    exchange: Exchange, passage: Passage, said: list[str], on_text: OnText | None, *, has_observers: bool
-) -> Answered:
+async def _answered(exchange: Exchange, passage: Passage, said: list[str], on_text: OnText | None) -> Answered:
     library = load()
     call = {**exchange.request, "timeout": exchange.timeout, **OUR_OWN}
-    if not has_observers:
-        call.update(UNOBSERVED)
+    if not _is_observed(library, call):
+        call.update(_UNOBSERVED)
     if exchange.base_url is not None:
         call["api_base"] = exchange.base_url
     if exchange.key is not None:
@@ -125,6 +126,11 @@ async def _answered(
             response = await library.acompletion(**call)
     reply = reply_of(response, functools.partial(_count, exchange.request), has_usage=has_usage)
     return Answered(reply, stated_cost(response), table_cost(response))
+
+
+def _is_observed(library: Any, call: Mapping[str, Any]) -> bool:
+    """Return whether LiteLLM has to tell anybody of a call, or to add up what calls cost."""
+    return bool(library.max_budget) or any(getattr(library, name, None) or call.get(name) for name in _OBSERVERS)
 
 
 async def _streamed(
