@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -104,10 +105,21 @@ class _ChecksAsTests(Conformance):
     Class attributes:
         plugins: Modules or objects to use, besides the core's own plugin, instead of what is installed.
         sandbox: `auto`, or the id of a sandbox, for what is run.
+        pytestmark: Pytest's marks, of which this adds one.
     """
 
     plugins: ClassVar[Sequence[object]] = ()
     sandbox: ClassVar[str] = "auto"
+    pytestmark: ClassVar[Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # With `pytest -n … --dist loadgroup`, one process makes the findings, for all tests of the class. Without the
+        # plugin that has this mark, there is no such mark.
+        if "xdist" in sys.modules and not _is_of_the_kit(cls):
+            own = vars(cls).get("pytestmark", ())
+            group = pytest.mark.xdist_group(f"{cls.__module__}.{cls.__qualname__}")
+            cls.pytestmark = [*(own if isinstance(own, list | tuple) else (own,)), group]
 
     @pytest.fixture
     def findings(self) -> Mapping[str, Finding]:

@@ -90,6 +90,14 @@ def test_suites_cannot_be_thinned_out_later() -> None:
     pytest.mark.slow(derived)
 
 
+def test_processes_that_share_the_tests_do_not_share_a_suite() -> None:
+    derived: Any = type("TestMarked", (TestTuner,), {"pytestmark": pytest.mark.slow})
+    alone = [mark.args[0] for mark in TestTuner.pytestmark if mark.name == "xdist_group"]
+    assert len(alone) == 1
+    assert [mark.name for mark in derived.pytestmark] == ["slow", "xdist_group"]
+    assert derived.pytestmark[-1].args[0] != alone[0]
+
+
 @pytest.mark.slow
 def test_what_fails_fails_and_gaps_are_expected(pytester_run: Any) -> None:
     outcome = pytester_run(
