@@ -32,12 +32,6 @@ class TestGroup:
     @pytest.mark.parametrize("number", range(12))
     def test_it(self, number):
         pass
-
-
-class TestNoGroup:
-    @pytest.mark.parametrize("number", range(40))
-    def test_it(self, number):
-        pass
 """
 
 
@@ -53,8 +47,4 @@ def test_tests_of_a_group_run_in_one_process(tmp_path: Path) -> None:
     for line in (tmp_path / "processes").read_text().splitlines():
         group, process = line.split()
         processes[group].add(process)
-    assert {group: len(names) for group, names in processes.items()} == {
-        "TestReadFile": 1,
-        "TestGroup": 1,
-        "TestNoGroup": 2,
-    }
+    assert {group: len(names) for group, names in processes.items()} == {"TestReadFile": 1, "TestGroup": 1}
