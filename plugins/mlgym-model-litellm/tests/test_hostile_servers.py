@@ -338,6 +338,9 @@ def test_answers_without_faults_pass_as_they_are() -> None:
     body = b'{"usage":  {"prompt_tokens": 1, "cost": 0.1, "prompt_tokens_details": null, "tier": "x"}}'
     assert whole_answer(body) == body
     assert event_line(b"data: " + body + b"\r\n") == (b"data: " + body + b"\r\n", Figures.GOOD)
+    # Whole pairs are letters, and lists of parts are usual with other interfaces.
+    for line in (b'data: {"choices": [{"delta": {"content": "\\ud83d\\ude00"}}]}\n', b'data: {"content": []}\n'):
+        assert event_line(line) == (line, Figures.NONE)
     for line in (b": comment\n", b"data: [DONE]\n", b"event: x\n", b'data: {"error": null, "usage": null}\n'):
         assert event_line(line) == (line, Figures.NONE)
 

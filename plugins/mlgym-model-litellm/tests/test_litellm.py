@@ -364,7 +364,7 @@ async def test_retries_end(make: Make) -> None:
 @pytest.mark.parametrize(
     ("fault", "kind", "says"),
     [
-        (wrong_key(CANARY), ModelError, "refuses the key"),
+        (wrong_key("that of a colleague"), ModelError, r"wants a key \(401\), and was sent none: name the"),
         (unknown_model("scripted"), ModelError, "does not know openai/scripted"),
         (context_too_long(), ContextTooLong, "too long for openai/scripted"),
         (error_answer(400, "temperature must be lower"), RequestRefused, "temperature must be lower"),
@@ -380,7 +380,30 @@ async def test_what_stays_wrong_is_not_tried_again(
     with pytest.raises(kind, match=says) as caught:
         await model.complete(HELLO)
     assert type(caught.value) is kind
-    assert CANARY not in str(caught.value)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@pytest.mark.parametrize(
+    ("status", "has_key", "says"),
+    [
+        (401, True, r"refuses the key \(401\)\. Look at the environment variable MY_KEY\."),
+        (403, True, r"refuses access \(403\)\. Look at the environment variable MY_KEY, .* It may also be the region"),
+        (401, False, r"wants a key \(401\), and was sent none: name .* -M api_key_variable=NAME\. It says: Not you"),
+        (403, False, r"refuses access \(403\)\. It was sent no key: if it wants one, .*NAME\. It says: Not you"),
+    ],
+)
+async def test_a_refused_access_is_told_as_it_is(
+    make: Make, monkeypatch: pytest.MonkeyPatch, provider: str, status: int, has_key: bool, says: str
+) -> None:
+    monkeypatch.setenv("MY_KEY", CANARY)
+    options = {"api_key_variable": "MY_KEY"} if has_key else {}
+    fault = error_answer(status, f"Not you with {CANARY[:9]}***!")
+    model, server = make(fault, "fine", provider=provider, name="claude-x", **options)
+    with pytest.raises(ModelError, match=says) as caught:
+        await model.complete(HELLO)
+    # Providers repeat a part of a key, which only they know to be none.
+    assert (CANARY[:9] in str(caught.value)) is not has_key
     assert len(server.requests) == 1
 
 

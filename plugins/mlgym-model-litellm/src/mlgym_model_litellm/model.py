@@ -251,7 +251,7 @@ class LiteLLMModel(Model):
                 stream=self._stream,
                 base_url=self._base_url,
                 key=self._key,
-                key_hint=self._key_hint,
+                key_source=self._key_source,
             )
             began = time.perf_counter()
             outcome = await self._exchanged(exchange, call)
@@ -353,12 +353,11 @@ class LiteLLMModel(Model):
         return None if self._base_url is None else _NO_KEY
 
     @property
-    def _key_hint(self) -> str:
+    def _key_source(self) -> str | None:
+        """Where the key comes from, in words; None if none is sent."""
         if self._key_variable is not None:
-            return f"look at the environment variable {self._key_variable}"
-        if self._base_url is not None:
-            return "it was sent none; name the environment variable that holds one with -M api_key_variable=NAME"
-        return "look at the provider's environment variable"
+            return f"the environment variable {self._key_variable}"
+        return "the provider's environment variable" if self._base_url is None else None
 
     @functools.cached_property
     def _secrets(self) -> tuple[str, ...]:
