@@ -516,6 +516,23 @@ async def test_a_server_gets_the_key_that_is_meant_for_it(make: Make, monkeypatc
     assert server.requests[0].headers["authorization"] == "Bearer for-my-server-only"
 
 
+async def test_a_server_whose_address_is_in_the_environment_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedModelServer(["fine", wrong_key()]) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        model = LiteLLMModel("openai", "scripted")
+        model.check()
+        assert (await model.complete(HELLO)).text == "fine"
+        with pytest.raises(ModelError, match="was sent none"):
+            await model.complete(HELLO)
+        # Whoever has a key there sends it, and is told to look at it.
+        monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+        server.add(wrong_key())
+        with pytest.raises(ModelError, match=r"refuses the key \(401\)\. Look at the provider's environment variable"):
+            await model.complete(HELLO)
+        assert server.requests[2].headers["authorization"] == f"Bearer {CANARY}"
+        await model.close()
+
+
 async def test_a_server_that_repeats_the_key(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", CANARY)
     model, _ = make(f"Your key is {CANARY}.", api_key_variable="MY_KEY")

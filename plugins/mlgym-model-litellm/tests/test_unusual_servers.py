@@ -44,7 +44,7 @@ def events(values: Sequence[dict[str, Any]]) -> ScriptedAnswer:
 def stream(*deltas: dict[str, Any]) -> ScriptedAnswer:
     """Return an answer in parts."""
     head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "scripted"}
-    choices = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
+    choices: list[dict[str, Any]] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
     return events([{**head, "choices": [choice]} for choice in choices])
 
@@ -85,7 +85,7 @@ async def test_letters_that_are_cut_in_halves(make: Make) -> None:
 
 
 async def test_halves_of_letters_from_a_provider_with_an_interface_of_its_own(make: Make) -> None:
-    message = {"id": "1", "type": "message", "role": "assistant", "model": "x", "content": [], "stop_reason": None}
+    message: dict[str, Any] = {"id": "1", "type": "message", "role": "assistant", "model": "x", "content": []}
     use = {"type": "tool_use", "id": "toolu_1", "name": "bash", "input": {}}
     deltas = ['{"command": "a \ud83d', '\ude00 \ud83d"}']
     answer = events(

@@ -43,10 +43,12 @@ def _joined(parts: list[Any], types: tuple[str | None, ...]) -> str:
     """Return the texts of the parts that are of one of these types; a text alone is a part without a type."""
     texts = []
     for part in parts:
-        kind, value = (part.get("type"), part) if isinstance(part, dict) else (None, {"text": part})
+        fields = part if isinstance(part, dict) else {"text": part}
+        kind = fields.get("type")
         if kind not in types:
             continue
-        text = value.get("text", value.get(kind))
+        # A thought is called as its type is, or a text.
+        text = fields.get("text", fields.get(str(kind)))
         if isinstance(text, list):
             text = _joined(text, _SAID)
         texts.append(text if isinstance(text, str) else "")

@@ -141,7 +141,7 @@ def _access_refused(status: int, model: str, key_source: str | None, said: str) 
     if status == 401:
         return f"The provider of {model} refuses the key (401){told} Look at {key_source}."
     return (
-        f"The provider of {model} refuses access (403){told} Look at {key_source}, and whether its key is for this "
+        f"The provider of {model} refuses access (403){told} Look at {key_source}, and whether that key is for this "
         "model. It may also be the region, the quota, or a proxy in between."
     )
 

@@ -349,15 +349,22 @@ class LiteLLMModel(Model):
         """The key to hand over; None leaves it to LiteLLM, which knows the provider's variable."""
         if self._key_variable is not None:
             return os.environ.get(self._key_variable) or _NO_KEY
-        # A server at an address of the user's must not get the key that is for the provider.
-        return None if self._base_url is None else _NO_KEY
+        return _NO_KEY if self._has_no_key else None
+
+    @property
+    def _has_no_key(self) -> bool:
+        """Whether a server gets none: at an address of the user's, it must not get the one that is for the provider."""
+        # The address may also be in the environment: `check` refuses OpenAI's without a key.
+        return self._base_url is not None or (
+            self._called.startswith("openai/") and not os.environ.get("OPENAI_API_KEY")
+        )
 
     @property
     def _key_source(self) -> str | None:
         """Where the key comes from, in words; None if none is sent."""
         if self._key_variable is not None:
             return f"the environment variable {self._key_variable}"
-        return "the provider's environment variable" if self._base_url is None else None
+        return None if self._has_no_key else "the provider's environment variable, which must hold the key"
 
     @functools.cached_property
     def _secrets(self) -> tuple[str, ...]:
