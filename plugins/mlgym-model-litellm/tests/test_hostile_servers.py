@@ -109,6 +109,13 @@ async def test_a_key_is_taken_out_wherever_it_comes_back(
     assert reply.extra == {"reasoning_content": "Hm, [key]"}
 
 
+async def test_a_key_that_is_changed_meanwhile_is_taken_out(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = make(*[f"My key is {CANARY}."] * 2)
+    assert CANARY in (await model.complete(HELLO)).text
+    monkeypatch.setenv("ANOTHER_KEY", CANARY)
+    assert (await model.complete(HELLO)).text == "My key is [key]."
+
+
 async def test_a_key_at_the_place_where_a_message_is_cut(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", CANARY)
     for length in range(570, 600, 3):
@@ -463,6 +470,17 @@ async def test_half_of_the_figures_in_a_stream_are_none(make: Make, said: str) -
     model, _ = make(answer, name="gpt-4o", stream=True, retries=0)
     reply = await model.complete(HELLO)
     assert (reply.estimated, reply.cost_usd) == (True, None)
+
+
+async def test_figures_in_a_last_line_without_an_end_count(make: Make) -> None:
+    head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "scripted"}
+    usage = {"prompt_tokens": -1, "completion_tokens": 2, "total_tokens": 1}
+    figures = b"data: " + json.dumps({**head, "choices": [], "usage": usage}).encode()
+    body = chunk({"content": "some words"}) + b"\n\n" + chunk({}, "stop") + b"\n\n" + figures
+    model, _ = make(ScriptedAnswer(body=body, content_type="text/event-stream"), stream=True, retries=0)
+    reply = await model.complete(HELLO)
+    assert reply.estimated
+    assert reply.text == "some words"
 
 
 async def test_a_stream_without_an_end_is_cut_off(make: Make) -> None:

@@ -29,6 +29,7 @@ from mlgym_core.testing.model_server import (
     wrong_key,
 )
 from mlgym_model_litellm import plugin, providers
+from mlgym_model_litellm.cache import ReplyCache
 from mlgym_model_litellm.exchanges import Answered, Exchange, attempt
 from mlgym_model_litellm.failures import Failure, pause_before
 from mlgym_model_litellm.model import LiteLLMModel
@@ -424,10 +425,10 @@ async def test_slow_bytes(make: Make) -> None:
 
 
 async def test_an_answer_in_parts_may_take_longer(make: Make) -> None:
-    model, _ = make(ScriptedAnswer(text="a b c d", slow=0.001), timeout=0.5, retries=0, stream=True)
+    model, _ = make(ScriptedAnswer(text="a b c d", slow=0.001), timeout=1.0, retries=0, stream=True)
     reply = await model.complete(HELLO)
     assert reply.text == "a b c d"
-    assert reply.seconds > 0.5
+    assert reply.seconds > 1.0
 
 
 async def test_a_stream_that_ends_too_early_is_an_error_of_the_server(make: Make) -> None:
@@ -500,6 +501,22 @@ async def test_the_cache(make: Make, tmp_path: Path) -> None:
     assert len(server.requests) == 4
     await again.close()
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_reply_that_the_cache_cannot_keep_is_not_lost(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "cache"
+    model, _ = make("first", "second", cache=folder)
+    folder.rmdir()
+    assert (await model.complete(HELLO)).text == "first"
+    assert f"cannot be kept in the cache folder {folder}" in caplog.text
+    # Nor does a failure leave anything behind.
+    folder.mkdir()
+    place = ReplyCache(folder).place({"a": 1}, 0)
+    place.mkdir()
+    ReplyCache(folder).keep(place, await model.complete([{"role": "user", "content": "Bye"}]))
+    assert [path for path in folder.iterdir() if path.name.startswith("tmp")] == []
 
 
 # ------------------------------------------------------------------------------------- keys and options

@@ -366,8 +366,9 @@ class LiteLLMModel(Model):
             return f"the environment variable {self._key_variable}"
         return None if self._has_no_key else "the provider's environment variable, which must hold the key"
 
-    @functools.cached_property
+    @property
     def _secrets(self) -> tuple[str, ...]:
+        """What nobody gets to see. Variables may change while a model is used, as calls follow them."""
         return secret_values([] if self._key in (None, _NO_KEY) else [str(self._key)])
 
     # -------------------------------------------------------------------------------- tokens and prices
@@ -429,7 +430,7 @@ class LiteLLMModel(Model):
         if not str(error).startswith("The provider does not know"):
             return ""
         if self._base_url is not None:
-            return f" Or is {self._base_url} not the address? Most end in /v1."
+            return f" Or is {self._base_url} not the address? Most of OpenAI-compatible servers end in /v1."
         provider, _, name = self._called.partition("/")
         known = load().models_by_provider.get(provider, ())
         return did_you_mean([name], [one.removeprefix(f"{provider}/") for one in known])
