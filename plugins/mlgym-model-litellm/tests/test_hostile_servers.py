@@ -109,6 +109,13 @@ async def test_a_key_is_taken_out_wherever_it_comes_back(
     assert reply.extra == {"reasoning_content": "Hm, [key]"}
 
 
+async def test_a_key_that_is_changed_meanwhile_is_taken_out(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = make(*[f"My key is {CANARY}."] * 2)
+    assert CANARY in (await model.complete(HELLO)).text
+    monkeypatch.setenv("ANOTHER_KEY", CANARY)
+    assert (await model.complete(HELLO)).text == "My key is [key]."
+
+
 async def test_a_key_at_the_place_where_a_message_is_cut(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_KEY", CANARY)
     for length in range(570, 600, 3):
@@ -338,6 +345,9 @@ def test_answers_without_faults_pass_as_they_are() -> None:
     body = b'{"usage":  {"prompt_tokens": 1, "cost": 0.1, "prompt_tokens_details": null, "tier": "x"}}'
     assert whole_answer(body) == body
     assert event_line(b"data: " + body + b"\r\n") == (b"data: " + body + b"\r\n", Figures.GOOD)
+    # Whole pairs are letters, and lists of parts are usual with other interfaces.
+    for line in (b'data: {"choices": [{"delta": {"content": "\\ud83d\\ude00"}}]}\n', b'data: {"content": []}\n'):
+        assert event_line(line) == (line, Figures.NONE)
     for line in (b": comment\n", b"data: [DONE]\n", b"event: x\n", b'data: {"error": null, "usage": null}\n'):
         assert event_line(line) == (line, Figures.NONE)
 
@@ -460,6 +470,17 @@ async def test_half_of_the_figures_in_a_stream_are_none(make: Make, said: str) -
     model, _ = make(answer, name="gpt-4o", stream=True, retries=0)
     reply = await model.complete(HELLO)
     assert (reply.estimated, reply.cost_usd) == (True, None)
+
+
+async def test_figures_in_a_last_line_without_an_end_count(make: Make) -> None:
+    head = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "scripted"}
+    usage = {"prompt_tokens": -1, "completion_tokens": 2, "total_tokens": 1}
+    figures = b"data: " + json.dumps({**head, "choices": [], "usage": usage}).encode()
+    body = chunk({"content": "some words"}) + b"\n\n" + chunk({}, "stop") + b"\n\n" + figures
+    model, _ = make(ScriptedAnswer(body=body, content_type="text/event-stream"), stream=True, retries=0)
+    reply = await model.complete(HELLO)
+    assert reply.estimated
+    assert reply.text == "some words"
 
 
 async def test_a_stream_without_an_end_is_cut_off(make: Make) -> None:

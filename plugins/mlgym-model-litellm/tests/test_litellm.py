@@ -29,6 +29,7 @@ from mlgym_core.testing.model_server import (
     wrong_key,
 )
 from mlgym_model_litellm import plugin, providers
+from mlgym_model_litellm.cache import ReplyCache
 from mlgym_model_litellm.exchanges import Answered, Exchange, attempt
 from mlgym_model_litellm.failures import Failure, pause_before
 from mlgym_model_litellm.model import LiteLLMModel
@@ -364,7 +365,7 @@ async def test_retries_end(make: Make) -> None:
 @pytest.mark.parametrize(
     ("fault", "kind", "says"),
     [
-        (wrong_key(CANARY), ModelError, "refuses the key"),
+        (wrong_key("that of a colleague"), ModelError, r"wants a key \(401\), and was sent none: name the"),
         (unknown_model("scripted"), ModelError, "does not know openai/scripted"),
         (context_too_long(), ContextTooLong, "too long for openai/scripted"),
         (error_answer(400, "temperature must be lower"), RequestRefused, "temperature must be lower"),
@@ -380,7 +381,30 @@ async def test_what_stays_wrong_is_not_tried_again(
     with pytest.raises(kind, match=says) as caught:
         await model.complete(HELLO)
     assert type(caught.value) is kind
-    assert CANARY not in str(caught.value)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+@pytest.mark.parametrize(
+    ("status", "has_key", "says"),
+    [
+        (401, True, r"refuses the key \(401\)\. Look at the environment variable MY_KEY\."),
+        (403, True, r"refuses access \(403\)\. Look at the environment variable MY_KEY, .* It may also be the region"),
+        (401, False, r"wants a key \(401\), and was sent none: name .* -M api_key_variable=NAME\. It says: Not you"),
+        (403, False, r"refuses access \(403\)\. It was sent no key: if it wants one, .*NAME\. It says: Not you"),
+    ],
+)
+async def test_a_refused_access_is_told_as_it_is(
+    make: Make, monkeypatch: pytest.MonkeyPatch, provider: str, status: int, has_key: bool, says: str
+) -> None:
+    monkeypatch.setenv("MY_KEY", CANARY)
+    options = {"api_key_variable": "MY_KEY"} if has_key else {}
+    fault = error_answer(status, f"Not you with {CANARY[:9]}***!")
+    model, server = make(fault, "fine", provider=provider, name="claude-x", **options)
+    with pytest.raises(ModelError, match=says) as caught:
+        await model.complete(HELLO)
+    # Providers repeat a part of a key, which only they know to be none.
+    assert (CANARY[:9] in str(caught.value)) is not has_key
     assert len(server.requests) == 1
 
 
@@ -401,10 +425,10 @@ async def test_slow_bytes(make: Make) -> None:
 
 
 async def test_an_answer_in_parts_may_take_longer(make: Make) -> None:
-    model, _ = make(ScriptedAnswer(text="a b c d", slow=0.001), timeout=0.5, retries=0, stream=True)
+    model, _ = make(ScriptedAnswer(text="a b c d", slow=0.001), timeout=1.0, retries=0, stream=True)
     reply = await model.complete(HELLO)
     assert reply.text == "a b c d"
-    assert reply.seconds > 0.5
+    assert reply.seconds > 1.0
 
 
 async def test_a_stream_that_ends_too_early_is_an_error_of_the_server(make: Make) -> None:
@@ -479,6 +503,22 @@ async def test_the_cache(make: Make, tmp_path: Path) -> None:
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
 
 
+async def test_a_reply_that_the_cache_cannot_keep_is_not_lost(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "cache"
+    model, _ = make("first", "second", cache=folder)
+    folder.rmdir()
+    assert (await model.complete(HELLO)).text == "first"
+    assert f"cannot be kept in the cache folder {folder}" in caplog.text
+    # Nor does a failure leave anything behind.
+    folder.mkdir()
+    place = ReplyCache(folder).place({"a": 1}, 0)
+    place.mkdir()
+    ReplyCache(folder).keep(place, await model.complete([{"role": "user", "content": "Bye"}]))
+    assert [path for path in folder.iterdir() if path.name.startswith("tmp")] == []
+
+
 # ------------------------------------------------------------------------------------- keys and options
 
 
@@ -491,6 +531,23 @@ async def test_a_server_gets_the_key_that_is_meant_for_it(make: Make, monkeypatc
     model, server = make("x", key="for-my-server-only", api_key_variable="MY_KEY")
     await model.complete(HELLO)
     assert server.requests[0].headers["authorization"] == "Bearer for-my-server-only"
+
+
+async def test_a_server_whose_address_is_in_the_environment_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedModelServer(["fine", wrong_key()]) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        model = LiteLLMModel("openai", "scripted")
+        model.check()
+        assert (await model.complete(HELLO)).text == "fine"
+        with pytest.raises(ModelError, match="was sent none"):
+            await model.complete(HELLO)
+        # Whoever has a key there sends it, and is told to look at it.
+        monkeypatch.setenv("OPENAI_API_KEY", CANARY)
+        server.add(wrong_key())
+        with pytest.raises(ModelError, match=r"refuses the key \(401\)\. Look at the provider's environment variable"):
+            await model.complete(HELLO)
+        assert server.requests[2].headers["authorization"] == f"Bearer {CANARY}"
+        await model.close()
 
 
 async def test_a_server_that_repeats_the_key(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mlgym_core import ModelReply, ModelToolCall, UsageError
+
+_log = logging.getLogger("mlgym")
 
 
 class ReplyCache:
@@ -62,10 +65,20 @@ class ReplyCache:
             return None
 
     def keep(self, place: Path, reply: ModelReply) -> None:
-        """Write a reply."""
+        """Write a reply. If that fails, as on a full disk, it is only said: the reply has been paid for."""
+        try:
+            self._write(place, reply)
+        except OSError as error:
+            _log.warning("A reply cannot be kept in the cache folder %s: %s.", self._folder, error)
+
+    def _write(self, place: Path, reply: ModelReply) -> None:
         values = {field.name: getattr(reply, field.name) for field in fields(reply)}
         values["tool_calls"] = [vars(call) for call in reply.tool_calls]
         descriptor, partial = tempfile.mkstemp(dir=self._folder)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(values, file)
-        Path(partial).replace(place)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(values, file)
+            Path(partial).replace(place)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise

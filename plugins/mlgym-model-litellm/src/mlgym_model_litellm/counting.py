@@ -50,7 +50,9 @@ def _texts(message: Mapping[str, Any]) -> Iterator[str]:
         yield _text(content)
     for call in message.get("tool_calls") or ():
         function = call.get("function") if isinstance(call, Mapping) else None
-        name, arguments = (function.get("name"), function.get("arguments")) if isinstance(function, Mapping) else (0, 0)
+        name, arguments = (
+            (function.get("name"), function.get("arguments")) if isinstance(function, Mapping) else (None,) * 2
+        )
         if isinstance(name, str) and isinstance(arguments, str):
             yield from (_AROUND_A_CALL, name, arguments)
         else:

@@ -54,7 +54,7 @@ class Exchange:
         stream: Whether the answer comes in parts.
         base_url: Address of the server; None for the provider's own.
         key: The key; None leaves it to LiteLLM, which knows the provider's variable.
-        key_hint: Where the key comes from, in words.
+        key_source: Where the key comes from, in words; None if none is sent.
     """
 
     model: str
@@ -64,7 +64,7 @@ class Exchange:
     stream: bool = False
     base_url: str | None = None
     key: str | None = None
-    key_hint: str = ""
+    key_source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,9 @@ async def attempt(exchange: Exchange, on_text: OnText | None = None, turns: Turn
         try:
             return await _answered(exchange, passage, said, on_text)
         except Exception as error:  # noqa: BLE001 - LiteLLM raises what its providers' clients raise
-            failure = failure_of(passage.refusal or error, exchange.model, exchange.key_hint, exchange.timeout)
+            failure = failure_of(
+                passage.refusal or error, exchange.model, exchange.key_source, exchange.timeout, passage.status
+            )
     return dataclasses.replace(
         failure,
         may_cost=failure.may_cost or passage.answered,

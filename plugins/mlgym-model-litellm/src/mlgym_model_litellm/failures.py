@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlgym_core import ContextTooLong, ModelError, RequestRefused
+from mlgym_model_litellm.web_pages import BEGINS_WITH, said_by_page
 
 _LONGEST_TEXT = 100_000
 """Letters. Keys are taken out of it before it is cut to a readable length, so that no part of one remains."""
@@ -22,9 +23,11 @@ _LONGEST_WAIT = 900.0
 """Seconds. Who asks for a longer wait is not waited for."""
 _PASSING = frozenset({408, 409, 425, 429})
 _REFUSED = frozenset({400, 413, 422})
-_WRAPPINGS = re.compile(r"\A(?:(?:litellm\.)?[A-Za-z]+(?:Error|Exception)(?:: | - ))+")
+_WRAPPINGS = re.compile(r"\A(?:(?:[A-Za-z]+Exception )?(?:litellm\.)?[A-Za-z]+(?:Error|Exception)(?:: | - ))+")
 _OBJECT = re.compile(r" ssl:(?:<[^>]*>|default)")
 """What aiohttp says of a connection besides its address."""
+_UNSURE = frozenset({None, 200, 500})
+"""What LiteLLM has as the status of an error that it does not know: also where the server said something else."""
 _NO_MONEY = ("insufficient_quota", "exceeded your current quota", "billing")
 
 
@@ -64,15 +67,20 @@ class Failure:
     completion_tokens: int | None = None
 
 
-def failure_of(error: Exception, model: str, key_hint: str, seconds: float) -> Failure:
+def failure_of(
+    error: Exception, model: str, key_source: str | None, seconds: float, seen_status: int | None = None
+) -> Failure:
     """Return what an exception of a call means.
 
     Args:
         model: The model's id.
-        key_hint: Where its key comes from, in words.
+        key_source: Where its key comes from, in words; None if none is sent.
         seconds: The time limit of a call.
+        seen_status: Status code with which the server answered; None if it did not.
     """
     status = getattr(error, "status_code", None)
+    if status in _UNSURE and seen_status is not None and seen_status >= 400:
+        status = seen_status
     kind = type(error).__name__
     said = _said(error)
     if isinstance(error, RefusedAnswer):
@@ -82,8 +90,7 @@ def failure_of(error: Exception, model: str, key_hint: str, seconds: float) -> F
     if kind == "ContextWindowExceededError":
         return Failure(ContextTooLong(f"The conversation is too long for {model}: {said}"), retry=False)
     if status in (401, 403):
-        # Without what the provider said, which may hold a part of the key.
-        return Failure(ModelError(f"The provider of {model} refuses the key ({status}): {key_hint}."), retry=False)
+        return Failure(ModelError(_access_refused(status, model, key_source, said)), retry=False)
     if status == 404:
         return Failure(ModelError(f"The provider does not know {model}: {said}"), retry=False)
     if status in _REFUSED:
@@ -117,6 +124,28 @@ def pause_before(attempt: int, after: float | None, first: float) -> float:
     return jitter if after is None else after + jitter / 4
 
 
+def _access_refused(status: int, model: str, key_source: str | None, said: str) -> str:
+    """Return the message of an error 401, which is about the key, or 403, which may be about many things."""
+    is_page = said.startswith(BEGINS_WITH)
+    if key_source is None:
+        refused = (
+            "wants a key (401), and was sent none:"
+            if status == 401
+            else "refuses access (403). It was sent no key: if it wants one,"
+        )
+        told = said[:1].upper() + said[1:] if is_page else f"It says: {said}"
+        advice = "name the environment variable that holds it with -M api_key_variable=NAME."
+        return f"The server of {model} {refused} {advice} {told}"
+    # Providers repeat a part of the key in what they say. Web pages are not theirs, but of something on the way.
+    told = f": {said}" if is_page else "."
+    if status == 401:
+        return f"The provider of {model} refuses the key (401){told} Look at {key_source}."
+    return (
+        f"The provider of {model} refuses access (403){told} Look at {key_source}, and whether that key is for this "
+        "model. It may also be the region, the quota, or a proxy in between."
+    )
+
+
 def _headers(error: Exception) -> Mapping[str, str]:
     for holder in (getattr(error, "litellm_response_headers", None), getattr(error, "response", None)):
         headers = getattr(holder, "headers", holder)
@@ -143,16 +172,27 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 def _said(error: Exception) -> str:
     """Return what the provider said, without what LiteLLM put around it."""
     text = str(getattr(error, "message", "") or error)[:_LONGEST_TEXT]
-    start = text.find("{")
-    if start >= 0:
-        try:
-            told: Any = json.JSONDecoder().raw_decode(text[start:])[0]
-            inner = told.get("error", told)
-            found = inner.get("message") if isinstance(inner, dict) else inner
-            text = found if isinstance(found, str) else text
-        except (ValueError, AttributeError, RecursionError):
-            pass
+    # A page may have objects in it, which are for browsers.
+    page = said_by_page(_WRAPPINGS.sub("", text))
+    if page is None:
+        text = _WRAPPINGS.sub("", _message_in(text))
+        page = said_by_page(text)
+    if page is not None:
+        return page
     if "Traceback" in text:
-        text = "its answer cannot be read."
-    text = _OBJECT.sub("", _WRAPPINGS.sub("", text))
-    return " ".join(text.split())
+        return "its answer cannot be read."
+    return " ".join(_OBJECT.sub("", text).split())
+
+
+def _message_in(text: str) -> str:
+    """Return the message of the JSON object in a text, or the text if there is none."""
+    start = text.find("{")
+    if start < 0:
+        return text
+    try:
+        told: Any = json.JSONDecoder().raw_decode(text[start:])[0]
+        inner = told.get("error", told)
+        found = inner.get("message") if isinstance(inner, dict) else inner
+    except (ValueError, AttributeError, RecursionError):
+        return text
+    return found if isinstance(found, str) else text

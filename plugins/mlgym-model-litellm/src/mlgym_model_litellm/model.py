@@ -251,7 +251,7 @@ class LiteLLMModel(Model):
                 stream=self._stream,
                 base_url=self._base_url,
                 key=self._key,
-                key_hint=self._key_hint,
+                key_source=self._key_source,
             )
             began = time.perf_counter()
             outcome = await self._exchanged(exchange, call)
@@ -349,19 +349,26 @@ class LiteLLMModel(Model):
         """The key to hand over; None leaves it to LiteLLM, which knows the provider's variable."""
         if self._key_variable is not None:
             return os.environ.get(self._key_variable) or _NO_KEY
-        # A server at an address of the user's must not get the key that is for the provider.
-        return None if self._base_url is None else _NO_KEY
+        return _NO_KEY if self._has_no_key else None
 
     @property
-    def _key_hint(self) -> str:
-        if self._key_variable is not None:
-            return f"look at the environment variable {self._key_variable}"
-        if self._base_url is not None:
-            return "it was sent none; name the environment variable that holds one with -M api_key_variable=NAME"
-        return "look at the provider's environment variable"
+    def _has_no_key(self) -> bool:
+        """Whether a server gets none: at an address of the user's, it must not get the one that is for the provider."""
+        # The address may also be in the environment: `check` refuses OpenAI's without a key.
+        return self._base_url is not None or (
+            self._called.startswith("openai/") and not os.environ.get("OPENAI_API_KEY")
+        )
 
-    @functools.cached_property
+    @property
+    def _key_source(self) -> str | None:
+        """Where the key comes from, in words; None if none is sent."""
+        if self._key_variable is not None:
+            return f"the environment variable {self._key_variable}"
+        return None if self._has_no_key else "the provider's environment variable, which must hold the key"
+
+    @property
     def _secrets(self) -> tuple[str, ...]:
+        """What nobody gets to see. Variables may change while a model is used, as calls follow them."""
         return secret_values([] if self._key in (None, _NO_KEY) else [str(self._key)])
 
     # -------------------------------------------------------------------------------- tokens and prices
@@ -423,7 +430,7 @@ class LiteLLMModel(Model):
         if not str(error).startswith("The provider does not know"):
             return ""
         if self._base_url is not None:
-            return f" Or is {self._base_url} not the address? Most end in /v1."
+            return f" Or is {self._base_url} not the address? Most of OpenAI-compatible servers end in /v1."
         provider, _, name = self._called.partition("/")
         known = load().models_by_provider.get(provider, ())
         return did_you_mean([name], [one.removeprefix(f"{provider}/") for one in known])

@@ -12,8 +12,6 @@ from typing import Any
 from mlgym_core import UsageError
 
 _FIELDS = ("prompt", "cached", "completion")
-
-
 _DEAREST = 1000.0
 """US dollars per million tokens. The dearest models of 2025 took 600 for their answers (OpenAI's o1-pro)."""
 _SURCHARGE = 1.0

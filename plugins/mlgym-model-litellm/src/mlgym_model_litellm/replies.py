@@ -11,6 +11,7 @@ from typing import Any
 
 from mlgym_core import ModelReply, ModelToolCall
 from mlgym_model_litellm.failures import UnreadableAnswer
+from mlgym_model_litellm.surrogates import with_whole_pairs
 from mlgym_model_litellm.usage_figures import is_too_deep
 
 _ABSURD = 100
@@ -54,7 +55,7 @@ def reply_of(response: Any, count: Counter, *, has_usage: bool = True) -> ModelR
     cached = _detail(usage, "prompt_tokens_details", "cached_tokens", prompt)
     reasoning = _detail(usage, "completion_tokens_details", "reasoning_tokens", completion)
     return ModelReply(
-        text=text,
+        text=with_whole_pairs(text),
         tool_calls=calls,
         # LiteLLM loses it when it puts the parts of an answer together.
         finish_reason="tool_calls" if calls and reason == "stop" else reason,
@@ -156,6 +157,10 @@ def _log_probabilities(logprobs: Any) -> tuple[float, ...] | None:
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON can say it; it goes back to the provider with the next request."""
-    if value is None or isinstance(value, str):
-        return value
-    return json.loads(json.dumps(value, default=lambda part: part.model_dump(exclude_none=True)))
+    if isinstance(value, str):
+        return with_whole_pairs(value)
+    return (
+        None
+        if value is None
+        else json.loads(json.dumps(value, default=lambda part: part.model_dump(exclude_none=True)))
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 _MOST_READ = 64 << 20
@@ -20,18 +20,20 @@ class _Begun:
         number: Its place among the calls of the answer.
         given_id: What the server calls it; empty if it does not say.
         name_for_it: What it is called here.
-        written: Its arguments so far.
+        written: The parts of its arguments so far: to put them together with each part would be quadratic work.
+        letters: How many letters those have.
     """
 
     number: int
     given_id: str
     name_for_it: str
-    written: str = ""
+    written: list[str] = field(default_factory=list)
+    letters: int = 0
 
     @property
     def is_complete(self) -> bool:
         try:
-            json.loads(self.written)
+            json.loads("".join(self.written))
         except (ValueError, RecursionError):
             return False
         return True
@@ -54,11 +56,13 @@ def number_calls(chunks: Iterable[Any]) -> None:
                 index, given_id, function = part.index, part.id or "", part.function
                 name, written = (function.name, function.arguments) if function is not None else (None, None)
                 call = begun.get(index)
-                read += len(call.written) if call is not None and name else 0
+                read += call.letters if call is not None and name else 0
                 if call is None or (name and read <= _MOST_READ and _is_another(call, given_id)):
                     call = begun[index] = _Begun(calls, given_id, given_id or f"call_{calls}")
                     calls += 1
-                call.written += written if isinstance(written, str) else ""
+                if isinstance(written, str):
+                    call.written.append(written)
+                    call.letters += len(written)
                 part.index, part.id = call.number, call.name_for_it
 
 

@@ -34,6 +34,7 @@ class Passage:
     Attributes:
         streams: Whether the answer comes in parts.
         answered: Whether a server began to answer and said that all is well. It may charge for that.
+        status: Status code of the last answer; None if there was none.
         figures: What a stream said of its tokens.
         refusal: Why an answer was not let through. What LiteLLM makes of it may say something else.
         turn: Of the attempt to work, which it leaves while the server does.
@@ -41,6 +42,7 @@ class Passage:
 
     streams: bool
     answered: bool = False
+    status: int | None = None
     figures: Figures = Figures.NONE
     refusal: RefusedAnswer | None = None
     turn: Turn = field(default_factory=lambda: Turn(None))
@@ -128,7 +130,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
                     f"the server sends its callers elsewhere ({response.status_code}), which could take the key to "
                     "strangers: name the right address with -M base_url=…"
                 )
-            passage.answered = response.is_success
+            passage.answered, passage.status = response.is_success, response.status_code
             parts = _bounded(response)
             headers = [
                 (name, value)
@@ -213,7 +215,7 @@ async def _lines(parts: AsyncIterator[bytes], passage: Passage, *, is_chat: bool
     async for part in parts:
         if not has_begun and (beginning := part.lstrip()):
             has_begun = True
-            if beginning.startswith(b"{"):
+            if beginning.startswith((b"{", b"<")):
                 # LiteLLM would find neither what it says nor the calls in it.
                 body = bytes(rest) + part + b"".join([more async for more in parts])
                 raise no_stream(body)
@@ -238,7 +240,9 @@ async def _lines(parts: AsyncIterator[bytes], passage: Passage, *, is_chat: bool
             raise
         yield bytes(done)
     if rest:
-        yield event_line(bytes(rest))[0]
+        readable, figures = event_line(bytes(rest))
+        passage.figures = _last(passage.figures, figures)
+        yield readable
 
 
 def _last(before: Figures, now: Figures) -> Figures:

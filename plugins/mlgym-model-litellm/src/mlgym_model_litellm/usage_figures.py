@@ -1,4 +1,8 @@
-"""Answers before LiteLLM reads them: usage figures that would make it give up, errors in streams, and deep nesting."""
+"""Answers before LiteLLM reads them.
+
+What would make it give up is mended: usage figures that are none, contents in parts, halves of letters. Errors in
+streams and deep nesting are found.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,10 @@ import json
 import re
 from typing import Any
 
+from mlgym_model_litellm.content_parts import join_parts, may_have_parts
 from mlgym_model_litellm.failures import RefusedAnswer
+from mlgym_model_litellm.surrogates import escape_halves, may_have_surrogates
+from mlgym_model_litellm.web_pages import said_by_page
 
 _COUNT = re.compile(r"(_tokens|TokenCount)\Z")
 _MAIN_COUNTS = frozenset({"prompt_tokens", "completion_tokens", "input_tokens", "output_tokens"})
@@ -29,7 +36,7 @@ class Figures(enum.Enum):
 
 
 def whole_answer(body: bytes, *, is_success: bool = True) -> bytes:
-    """Return the body of an answer with usage figures that LiteLLM can read.
+    """Return the body of an answer as LiteLLM can read it.
 
     Args:
         is_success: Whether its status says that all is well.
@@ -43,31 +50,35 @@ def whole_answer(body: bytes, *, is_success: bool = True) -> bytes:
     if is_success and isinstance(error := value.get("error"), str) and error and "choices" not in value:
         # LiteLLM would take it for a refused request, and leave out what it says.
         raise _error_in_answer(error)
-    if not _mended(value)[0]:
-        return body
-    return json.dumps(value).encode()
+    changed, _ = _mended(body, value)
+    return json.dumps(value).encode() if changed else body
 
 
 def event_line(line: bytes) -> tuple[bytes, Figures]:
-    """Return a line of server-sent events likewise, and what it said before.
+    """Return a line of server-sent events likewise, and what it said of tokens before.
 
     Raises:
         RefusedAnswer: if nobody can read it, or it says that the server failed.
     """
     name, colon, data = line.partition(b":")
-    if name != b"data" or not colon or not (_is_deep(data) or any(mark in data for mark in _MARKS)):
+    if name != b"data" or not colon:
+        return line, Figures.NONE
+    is_marked = any(mark in data for mark in _MARKS) or may_have_parts(data) or may_have_surrogates(data)
+    if not is_marked and not _is_deep(data):
         return line, Figures.NONE
     value = _parsed(data)
     if not isinstance(value, dict):
         return line, Figures.NONE
     if error := value.get("error"):
         raise _error_in_answer(error)
-    changed, figures = _mended(value)
+    changed, figures = _mended(data, value)
     return (b"data: " + json.dumps(value).encode() + b"\n" if changed else line), figures
 
 
 def no_stream(body: bytes) -> RefusedAnswer:
-    """Return what is wrong with a JSON object that came where a stream was asked for."""
+    """Return what is wrong with a JSON object, or a web page, that came where a stream was asked for."""
+    if (page := said_by_page(body.decode(errors="replace"))) is not None:
+        return RefusedAnswer(page, retry=True)
     value = _parsed(body)
     if isinstance(value, dict) and (error := value.get("error")):
         return _error_in_answer(error)
@@ -109,7 +120,16 @@ def _parsed(text: bytes) -> Any:
     return value
 
 
-def _mended(answer: dict[str, Any]) -> tuple[bool, Figures]:
+def _mended(text: bytes, answer: dict[str, Any]) -> tuple[bool, Figures]:
+    """Make an answer readable that was parsed from a text; return whether something had to be done, and its figures."""
+    changed, figures = _mended_figures(answer)
+    changed |= join_parts(answer)
+    if may_have_surrogates(text):
+        changed |= escape_halves(answer)
+    return changed, figures
+
+
+def _mended_figures(answer: dict[str, Any]) -> tuple[bool, Figures]:
     """Make the usage figures in an answer readable; return whether something had to be done, and what they were."""
     changed, figures = False, Figures.NONE
     # Anthropic puts the first figures of a stream into a message.
