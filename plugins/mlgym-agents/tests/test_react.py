@@ -188,7 +188,7 @@ async def test_many_scores_stay_within_the_window(play: Player, agent: str) -> N
             return "I look.\n```\nvalidate\n```" if next(turns) else "I begin.\n```\necho 1 > answer.txt\n```"
         return call("validate") if next(turns) else bash("echo 1 > answer.txt", "I begin.")
 
-    window = 2000 if agent == "thought-action" else 1400
+    window = 1600 if agent == "thought-action" else 1300
     options = {"context_tokens": str(window), "max_tokens": "100"}
     result = await play(answer, options, max_steps=45, max_validations=45)
     assert (result.exit_reason, result.validations) == ("max_steps", 44)
