@@ -129,6 +129,25 @@ def test_blocks() -> None:
     assert fenced_blocks("no `block` here") == ([], False)
 
 
+def test_blocks_of_answers_with_carriage_returns() -> None:
+    blocks, _ = fenced_blocks("I look.\r\n```\r\nls -l\r\n```\r\nSo be it.\r\n")
+    assert blocks[0].content == "ls -l\n"
+    # Where only the text has them, they are meant.
+    assert fenced_blocks("```\nx\r\n```\n")[0][0].content == "x\r\n"
+
+
+def test_only_line_feeds_end_the_lines_of_blocks() -> None:
+    assert fenced_blocks("```\na\x0c```\nb\u2028```\n```\n")[0][0].content == "a\x0c```\nb\u2028```\n"
+
+
+@pytest.mark.timeout(20)
+def test_long_runs_of_blanks_are_read_at_once() -> None:
+    blanks = " " * 50_000
+    assert fenced_blocks(f"```{blanks}x`\n") == ([], False)
+    with pytest.raises(SolutionProblem, match="no path"):
+        solution(f"FILE: {blanks}\0{blanks}x\n```\nx\n```")
+
+
 TASK = TaskView(
     id="a/b", variant="full", description="", metric="m", direction="maximize", baseline=0.0,
     submission_files=("answer.csv",), baseline_script="solve.py",
@@ -148,6 +167,8 @@ def test_solutions() -> None:
         {"a/b.py": "x\n"}, "python3 a/b.py",
     )  # fmt: skip
     assert solution("As in\n```\nexample\n```\nFILE: answer.csv\n```\n1\n```")[1:] == ({"answer.csv": "1\n"}, None)
+    assert solution("__FILE:__ `__init__.py`\n```\nx\n```\nRUN:\n```\ntrue\n```")[1] == {"__init__.py": "x\n"}
+    assert solution("FILE: _a_\r\n```\r\nx\r\n```\r\nRUN:\r\n```\r\ntrue\r\n```")[1] == {"_a_": "x\n"}
     assert solution("FILE: other.py\n\n````\n```\n````")[1:] == ({"other.py": "```\n"}, "python3 other.py")
 
 

@@ -96,9 +96,43 @@ async def test_a_folder_that_is_none(playing: Player, folder: Path) -> None:
 
 async def test_a_prompt_cannot_run_code(playing: Player, folder: Path) -> None:
     (folder / f"{SYSTEMS[playing.agent]}.md.jinja").write_text("{{ task.__class__.__mro__ }}")
-    result = await playing(["Hm."], {"prompts": str(folder)})
-    assert result.status == "infrastructure_failure"
-    assert "unsafe" in str(result.error)
+    with pytest.raises(UsageError, match="unsafe"):
+        await playing([], {"prompts": str(folder)})
+
+
+@pytest.mark.parametrize(
+    ("agent", "name", "source", "says"),
+    [
+        ("react", "react_system", "{{ task.nonsense }}", "nonsense"),
+        ("react", "react_system", "{{ 1 / 0 }}", "division by zero"),
+        ("react", "react_system", "{% include 'nothing.md.jinja' %}", "there is no 'nothing.md.jinja'"),
+        ("react", "react_system", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "recursion"),
+        ("react", "react_reminder", "{% if not cut_off %}{{ tools.nonsense }}{% endif %}", "nonsense"),
+        ("react", "react_reminder", "{% if cut_off %}{{ tools.nonsense }}{% endif %}", "nonsense"),
+        ("thought-action", "thought_action_reminder", "{{ problem.nonsense }}", "nonsense"),
+        ("thought-action", "thought_action_system", "{{ tools[0].nonsense }}", "nonsense"),
+        ("tree-search", "tree_improve", "{{ parent.nonsense }}", "nonsense"),
+        ("tree-search", "tree_debug", "{{ nodes[0].nonsense }}", "nonsense"),
+        ("exec", "exec_task", "{{ limits.nonsense }}", "nonsense"),
+    ],
+)
+async def test_prompts_that_break_are_refused_before_anything_is_played(
+    play: Player, folder: Path, agent: str, name: str, source: str, says: str
+) -> None:
+    play.agent = agent
+    (folder / f"{name}.md.jinja").write_text(source)
+    command = {"command": "true"} if agent == "exec" else {}
+    with pytest.raises(UsageError, match=f"{name}.* cannot be rendered: .*{says}"):
+        await play(["Hm."] * 10, {"prompts": str(folder), **command})
+    assert not play.run_folder.exists()
+
+
+async def test_all_prompts_of_the_package_pass_the_trial(folder: Path) -> None:
+    for path in (Path(prompting.__file__).parent / "prompts").iterdir():
+        (folder / path.name).write_text(path.read_text())
+    for agent_class in (react.ReactAgent, thought_action.ThoughtActionAgent, tree_agent.TreeSearchAgent):
+        agent_class(prompts=str(folder))
+    exec_agent.ExecAgent(command="true", prompts=str(folder))
 
 
 def test_every_prompt_belongs_to_an_agent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,33 @@ async def test_a_small_window(play: Player) -> None:
     text = json.dumps(play.messages)
     assert "Your first thoughts were: Thought 0." in text
     assert text.count("value = 0") == 3
+
+
+@pytest.mark.parametrize("agent", ["react", "thought-action"])
+async def test_many_scores_stay_within_the_window(play: Player, agent: str) -> None:
+    play.agent = agent
+    turns = iter(range(100))
+
+    def answer(_: Mapping[str, Any]) -> Answer:
+        if agent == "thought-action":
+            return "I look.\n```\nvalidate\n```" if next(turns) else "I begin.\n```\necho 1 > answer.txt\n```"
+        return call("validate") if next(turns) else bash("echo 1 > answer.txt", "I begin.")
+
+    window = 1600 if agent == "thought-action" else 1300
+    options = {"context_tokens": str(window), "max_tokens": "100"}
+    result = await play(answer, options, max_steps=45, max_validations=45)
+    assert (result.exit_reason, result.validations) == ("max_steps", 44)
+    count = Host.of(litellm_plugin).models.load("openai")("openai", "scripted").count_tokens
+    for request in play.requests:
+        if agent == "react":
+            check_structure(request["messages"])
+        used = count(request["messages"], [tool["function"] for tool in request.get("tools", ())])
+        assert used is not None
+        assert used <= window - 100
+    text = json.dumps(play.messages)
+    assert "Your first thoughts were: I begin." in text
+    assert re.search(r"The scores in them, in order, without the first \d+:", text)
+    assert text.count("Validation score: value = 1 ") > 5
 
 
 async def test_a_provider_that_finds_it_too_long(play: Player) -> None:

@@ -183,6 +183,22 @@ async def test_malformed_answers(search: Player) -> None:
     assert len(search.requests) == 6
 
 
+@pytest.mark.parametrize("limits", [{"max_steps": 5}, {"max_validations": 0}, {}])
+async def test_that_no_solution_was_made_is_told(
+    search: Player, limits: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    result = await search(["Hm."] * 10, None, **limits)
+    assert (result.exit_reason, result.final) == ("submitted", 0.0)
+    assert f"no solution was made with {0 if limits else 4} calls of the model" in caplog.text
+    assert "at least 6 steps" in caplog.text
+
+
+async def test_the_fewest_steps_suffice_for_a_solution(search: Player, caplog: pytest.LogCaptureFixture) -> None:
+    result = await search([number(0.5)], None, max_steps=6)
+    assert result.final == 0.5
+    assert "no solution was made" not in caplog.text
+
+
 async def test_what_does_not_fit_is_shortened(search: Player) -> None:
     answers: list[Answer] = [number(0.5, more=run("seq 20000")), context_too_long(), number(0.6)]
     result = await search(answers, {"nodes": "2"} | ONE_DRAFT)

@@ -19,6 +19,8 @@ _LONG_ARGUMENT = 400
 _LONGEST_PLAN = 1000
 """Characters of the first thoughts, where even the turns around them do not fit any more."""
 _LONGEST_NAME = 64
+_LAST_SCORES = 5
+"""How many of the scores in turns that are left out stay in any case."""
 
 
 @dataclass
@@ -47,8 +49,8 @@ class Conversation:
     """A conversation: its opening, and the turns since.
 
     What is elided, in this order, the oldest first: outputs; long arguments of calls; whole turns, of which a
-    note in the opening keeps the scores and the first thoughts; and at last what the last turn returned. Scores are
-    never elided, and each call keeps its result.
+    note in the opening keeps the scores and the first thoughts; all but the last of these scores; and at last what the
+    last turn returned. Each call keeps its result.
 
     Args:
         opening: The first messages; the last of them is the user's, and states the task.
@@ -60,6 +62,7 @@ class Conversation:
         self._left_out = 0
         self._plan = ""
         self._scores: list[str] = []
+        self._scores_left_out = 0
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -132,7 +135,8 @@ class Conversation:
         if self._plan:
             lines.append(f"Your first thoughts were: {self._plan}")
         if self._scores:
-            lines.append("The scores in them, in order:")
+            older = f", without the first {self._scores_left_out}" if self._scores_left_out else ""
+            lines.append(f"The scores in them, in order{older}:")
             lines += self._scores
         last = self._opening[-1]
         note = "\n".join(lines)
@@ -150,6 +154,13 @@ class Conversation:
         while len(self._turns) > 1:
             before = count([*self._beginning(), *self._turns[0].messages])
             self._leave_out_oldest()
+            yield before - count(self._beginning())
+        while len(self._scores) > _LAST_SCORES:
+            before = count(self._beginning())
+            # Half at a time: one after another, they would have to go in each turn.
+            number = (len(self._scores) - _LAST_SCORES + 1) // 2
+            del self._scores[:number]
+            self._scores_left_out += number
             yield before - count(self._beginning())
         for turn in self._turns:
             yield from _elide_results(turn, count)

@@ -10,6 +10,7 @@ from mlgym_agents.answers import fenced_blocks
 from mlgym_agents.asking import Asker, Temperature, is_score, model_of, shown_output
 from mlgym_agents.commands import SHELL, CommandProblem, parse_command, usage
 from mlgym_agents.conversation import Conversation
+from mlgym_agents.prompt_samples import SAMPLES
 from mlgym_agents.prompting import Prompts
 from mlgym_agents.remaining import remaining, remaining_line
 from mlgym_core import Agent, AsyncEnv, EpisodeModel, Message, ModelReply, ToolSchema, UsageError
@@ -21,6 +22,9 @@ PROMPTS = {
     "thought_action_reminder": ("cut_off", "problem", "tools"),
 }
 """The prompts of the agent, and what each is rendered with."""
+_SAMPLES = [
+    {"name": name, "usage": f"{name} PATH", "description": "Does something."} for name in (*SAMPLES["tools"], "edit")
+]
 
 
 class ThoughtActionAgent(Agent):
@@ -66,7 +70,7 @@ class ThoughtActionAgent(Agent):
             reminders=reminders,
         )
         self._outputs = outputs
-        self._prompts = Prompts(PROMPTS, prompts)
+        self._prompts = Prompts(PROMPTS, prompts, tools=_SAMPLES)
 
     def opening(self, env: AsyncEnv) -> list[Message]:
         """Return the messages with which the conversation begins.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Sequence
 
@@ -36,10 +37,13 @@ PROMPTS = {
 """The prompts of the agent, and what each is rendered with."""
 _STEPS_BESIDE_FILES = 3
 """The command, the validation, and the submission at the end."""
+_FEWEST_STEPS = 1 + 2 + _STEPS_BESIDE_FILES
+"""Of an episode in which there is to be a solution: the look at the workspace, and more than one of one file takes."""
 _SUMMARIES = 20
 """How many of the last nodes the model is told of, besides the best."""
 _LONGEST_PLAN = 400
 """Characters of a plan in a list of nodes."""
+_log = logging.getLogger("mlgym.agents.tree")
 
 
 class TreeSearchAgent(Agent):
@@ -144,7 +148,19 @@ class TreeSearchAgent(Agent):
             tree.add(node)
             if tree.best is node:
                 env.fall_back_on(node.snapshot)
+        if not tree.nodes:
+            self._tell(env)
         await self._submit(env, tree)
+
+    @staticmethod
+    def _tell(env: AsyncEnv) -> None:
+        """Say that the model made nothing of what is submitted, which the result alone does not show."""
+        calls = env.model.calls if env.model is not None else 0
+        _log.warning(
+            "%s: no solution was made with %d calls of the model: what the starter has or makes is submitted. It "
+            "needs answers in its format, a validation (--max-validations) and at least %d steps (--max-steps).",
+            env.task.id, calls, _FEWEST_STEPS,
+        )  # fmt: skip
 
     def _policy_of(self, env: AsyncEnv) -> Policy:
         return self._policy(drafts=self._drafts, debug_depth=self._debug_depth, seed=env.seed)

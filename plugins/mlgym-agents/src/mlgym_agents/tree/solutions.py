@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mlgym_agents.answers import Block, fenced_blocks
 from mlgym_core import ModelReply, TaskView
 
-_HEADER = re.compile(r"^[ \t#>*_`-]*(FILE|RUN)[*_`]*[ \t]*:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+_HEADER = re.compile(r"^[ \t#>*_`-]*(FILE|RUN)[*_`]*[ \t]*:(?:[*_`]+(?=[ \t]))?(.*)$", re.MULTILINE)
 _MOST_FILES = 10
 
 
@@ -80,10 +80,11 @@ def _header(block: Block) -> re.Match[str] | None:
 
 
 def _checked_path(written: str) -> str:
-    path = written.strip("`*_\"' ")
+    # Not the underscores, which names such as `__init__.py` begin with.
+    path = written.strip("`*\"' \t\r")
     normal = posixpath.normpath(path) if path else ""
     if not normal or normal.startswith(("/", "../")) or normal in (".", "..") or "\0" in normal:
-        raise SolutionProblem(f"FILE: {written[:100]!r} is no path of a file in the workspace.")
+        raise SolutionProblem(f"FILE: {written.strip()[:100]!r} is no path of a file in the workspace.")
     return normal
 
 
