@@ -49,6 +49,27 @@ def stream(*deltas: dict[str, Any]) -> ScriptedAnswer:
     return events([{**head, "choices": [choice]} for choice in choices])
 
 
+# ----------------------------------------------------------------------------------- unreadable arguments
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+@pytest.mark.parametrize(
+    "value", ["1" * 5000, "[" * 2000 + "]" * 2000, "[" * 100_000 + "]" * 100_000, "1e999", "-1e999", "NaN"]
+)
+async def test_arguments_that_nobody_can_read_are_no_failure_of_the_provider(
+    make: Make, is_streamed: bool, value: str
+) -> None:
+    """A model could otherwise end its episode without a grade, whenever that suits it."""
+    written = f'{{"command": {value}}}'
+    model, server = make(
+        ScriptedAnswer(text="x", tools=[("bash", {"command": "ls"}), ("bash", written)]), stream=is_streamed
+    )
+    reply = await model.complete(HELLO, [TOOL])
+    assert [call.arguments for call in reply.tool_calls] == [{"command": "ls"}, None]
+    assert reply.tool_calls[1].written == written
+    assert len(server.requests) == 1
+
+
 # --------------------------------------------------------------------------------------- halves of letters
 
 

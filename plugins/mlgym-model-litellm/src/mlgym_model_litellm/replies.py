@@ -12,6 +12,7 @@ from typing import Any
 from mlgym_core import ModelReply, ModelToolCall
 from mlgym_model_litellm.failures import UnreadableAnswer
 from mlgym_model_litellm.surrogates import with_whole_pairs
+from mlgym_model_litellm.unreadable_arguments import without_mark
 from mlgym_model_litellm.usage_figures import is_too_deep
 
 _ABSURD = 100
@@ -90,14 +91,17 @@ def _call(number: int, call: Any) -> ModelToolCall:
     written = call.function.arguments
     written = written if isinstance(written, str) else json.dumps(written)
     try:
-        # Some models write nothing for a tool without arguments. NaN is no JSON, and would make the record none.
-        arguments = json.loads(written, parse_constant=_refuse) if written.strip() else {}
+        # Some models write nothing for a tool without arguments.
+        arguments = json.loads(written, parse_constant=_refuse, parse_float=_finite) if written.strip() else {}
     except (ValueError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict) or is_too_deep(written, arguments):
         arguments = None
     return ModelToolCall(
-        id=str(call.id or f"call_{number}"), tool=str(call.function.name or ""), arguments=arguments, written=written
+        id=str(call.id or f"call_{number}"),
+        tool=str(call.function.name or ""),
+        arguments=arguments,
+        written=without_mark(written),
     )
 
 
@@ -117,7 +121,15 @@ def _told_apart(calls: Sequence[ModelToolCall]) -> tuple[ModelToolCall, ...]:
 
 
 def _refuse(constant: str) -> None:
+    """Refuse NaN and the like: they are no JSON, and would make the record none."""
     raise ValueError(f"{constant} is no JSON.")
+
+
+def _finite(number: str) -> float:
+    """Return a number, unless JSON could not say it again: `1e999` is infinite."""
+    if math.isinf(value := float(number)):
+        raise ValueError(f"{number} is too large.")
+    return value
 
 
 def _believable(value: object, counted: Callable[[], int], *, least: int) -> int | None:

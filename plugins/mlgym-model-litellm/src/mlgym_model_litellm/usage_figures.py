@@ -14,6 +14,7 @@ from typing import Any
 from mlgym_model_litellm.content_parts import join_parts, may_have_parts
 from mlgym_model_litellm.failures import RefusedAnswer
 from mlgym_model_litellm.surrogates import escape_halves, may_have_surrogates
+from mlgym_model_litellm.unreadable_arguments import mark_unreadable, may_have_long_numbers
 from mlgym_model_litellm.web_pages import said_by_page
 
 _COUNT = re.compile(r"(_tokens|TokenCount)\Z")
@@ -126,6 +127,8 @@ def _mended(text: bytes, answer: dict[str, Any]) -> tuple[bool, Figures]:
     changed |= join_parts(answer)
     if may_have_surrogates(text):
         changed |= escape_halves(answer)
+    if may_have_long_numbers(text) or _is_deep(text):
+        changed |= mark_unreadable(answer)
     return changed, figures
 
 
