@@ -290,7 +290,7 @@ class Journal:
         elapsed = round(time.monotonic() - self._started, 6)
         if self._descriptor >= 0:
             event = {"seq": self._sequence, "t": elapsed, "type": kind, **fields}
-            self._write((json.dumps(event, default=_plain) + "\n").encode())
+            self._write((_as_json(event) + "\n").encode())
         if self._observers:
             self._tell(EpisodeEvent(self._episode_id, self._sequence, elapsed, kind, fields))
         self._sequence += 1
@@ -315,6 +315,15 @@ class Journal:
                 print(
                     f"Plugin {name!r} failed to observe an episode and is not asked again: {error!r}", file=sys.stderr
                 )
+
+
+def _as_json(event: Mapping[str, Any]) -> str:
+    """Return an event as JSON, which has no numbers that are not finite: agents may say such, and get them as texts."""
+    try:
+        return json.dumps(event, default=_plain, allow_nan=False)
+    except ValueError:
+        told = json.loads(json.dumps(event, default=_plain), parse_constant=str)
+        return json.dumps(told, allow_nan=False)
 
 
 def _plain(value: object) -> object:

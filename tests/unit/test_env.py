@@ -365,6 +365,18 @@ def test_episodes_are_recorded(tmp_path: Path) -> None:
     assert (folder / "submission" / "answer.txt").read_text() == "0"
 
 
+def test_records_are_json_whatever_agents_say(tmp_path: Path) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON.")
+
+    with make("examples/number", runs_dir=tmp_path) as env:
+        env.reset()
+        env.step({"tool": "bash", "arguments": {"command": float("nan"), "more": [-float("inf"), 0.5]}})
+    (file,) = tmp_path.rglob("trajectory.jsonl")
+    events = [json.loads(line, parse_constant=refuse) for line in file.read_text().splitlines()]
+    assert events[1]["arguments"] == {"command": "NaN", "more": ["-Infinity", 0.5]}
+
+
 def test_two_environments_are_apart(sandbox_name: str) -> None:
     with make("examples/number", sandbox=sandbox_name) as one, make("examples/number", sandbox=sandbox_name) as other:
         one.reset()
