@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import signal
 import threading
+import weakref
 from collections.abc import Iterator
 from types import FrameType
 
@@ -19,6 +21,10 @@ _AGAIN = 0.02
 
 _LONG_ELSEWHERE = 500
 """How often the loop may be found held up by something else, such as a task that was started, before that is ended."""
+
+
+_CALLED_BY_COLLECTOR = frozenset(map(inspect.getfile, (weakref.WeakSet, weakref.WeakValueDictionary)))
+"""Modules whose functions the interpreter calls when objects go."""
 
 
 class HeldUp(BaseException):
@@ -44,7 +50,7 @@ def nothing_held_up(code: object, remedy: str) -> Iterator[None]:
 
     def interrupt(_: int, frame: FrameType | None) -> None:
         nonlocal elsewhere
-        if frame is None or (elsewhere < _LONG_ELSEWHERE and not _calls(frame, code)):
+        if frame is None or (elsewhere < _LONG_ELSEWHERE and not _reaches(frame, code)):
             elsewhere += 1
             return
         places.append(f"{frame.f_code.co_filename}, line {frame.f_lineno}")
@@ -74,10 +80,15 @@ def nothing_held_up(code: object, remedy: str) -> Iterator[None]:
         )
 
 
-def _calls(frame: FrameType | None, code: object) -> bool:
-    """Whether a frame is that of some code, or of what it calls."""
+def _reaches(frame: FrameType | None, code: object) -> bool:
+    """Whether what is raised in a frame comes to some code: it is the code's own, or that of what it calls.
+
+    What is raised while objects are taken down is only printed by the interpreter.
+    """
     while frame is not None:
         if frame.f_code is code:
             return True
+        if frame.f_code.co_name == "__del__" or frame.f_code.co_filename in _CALLED_BY_COLLECTOR:
+            return False
         frame = frame.f_back
     return False

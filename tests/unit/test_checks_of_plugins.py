@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -110,6 +112,22 @@ def test_what_holds_up_everything_is_ended(
     assert "it holds up everything else for 3 s" in finding.detail
     assert name == "retrying" or "faulty_plugins.py, line " in finding.detail
     assert "`await`" in finding.remedy
+
+
+def test_what_is_held_up_is_not_interrupted_where_nobody_would_know() -> None:
+    reached: list[bool] = []
+
+    class Going:
+        def __del__(self) -> None:
+            reached.append(watching._reaches(sys._getframe(), held_up.__code__))
+
+    def held_up() -> None:
+        reached.append(watching._reaches(sys._getframe(), held_up.__code__))
+        Going()
+
+    held_up()
+    assert reached == [True, False]
+    assert weakref.WeakSet.add.__code__.co_filename in watching._CALLED_BY_COLLECTOR
 
 
 ENDLESS = """

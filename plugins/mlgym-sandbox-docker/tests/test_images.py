@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from mlgym_core import make
 from mlgym_core.errors import SandboxError
 from mlgym_core.interfaces import Sandbox, SandboxLayout
 from mlgym_core.sandbox.pipes import run_process
-from mlgym_sandbox_docker import image
+from mlgym_sandbox_docker import builds, image
 from mlgym_sandbox_docker.builds import build_task_image
 from mlgym_sandbox_docker.engine import Engine, EngineName
 from mlgym_sandbox_docker.image import provide_image
@@ -139,6 +140,26 @@ async def test_a_build_that_fails_ends_with_its_last_lines(
     assert str(dockerfile) in message
     assert "7" in message.splitlines()[-1]
     assert len(message.splitlines()) <= 21
+
+
+async def test_a_build_whose_layers_go_is_tried_again(
+    sandbox_class: type[Sandbox], layout: SandboxLayout, dockerfile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Podman's race cannot be had at will: its error is put in front of a real build."""
+    build, begun = builds._build, 0
+
+    def broken(*arguments: Any, **options: Any) -> Iterator[Mapping[str, Any]]:
+        nonlocal begun
+        begun += 1
+        if begun == 1:
+            yield {"error": "checking if cached image exists: getting top layer info: layer not known"}
+        else:
+            yield from build(*arguments, **options)
+
+    extend(dockerfile, "ENV COLOUR=green\n")
+    monkeypatch.setattr(builds, "_build", broken)
+    assert await said(sandbox_class(replace(layout, dockerfile=dockerfile)), "echo $COLOUR") == "green\n"
+    assert begun == 2
 
 
 async def test_a_recipe_that_makes_no_sense(

@@ -24,6 +24,9 @@ _OWN_REPOSITORY = "mlgym-sandbox"
 _TASK_REPOSITORY = "mlgym-task"
 _PACKAGES_REPOSITORY = "mlgym-packages"
 _LAST_LINES = 20
+_TRIES = 3
+_LAYER_HAS_GONE = ("layer not known", "image not known")
+"""What Podman says where somebody removes an image whose layers it was about to use. The next try does without them."""
 _PACKAGES_RECIPE = f"""\
 FROM {{image}}
 COPY packages {PACKAGES}
@@ -149,8 +152,6 @@ def _once(engine: Engine, tag: str, what: str, build: Callable[[], Iterator[Mapp
     Raises:
         SandboxError: with the last lines of the build, if it fails.
     """
-    import docker
-
     if inspect_image(engine, tag) is not None:
         return tag
     folder = cache_dir() / "docker-images"
@@ -160,20 +161,32 @@ def _once(engine: Engine, tag: str, what: str, build: Callable[[], Iterator[Mapp
             return tag
         logger.info("Building %s for %s (once) …", what, engine.name)
         said: list[str] = []
-        try:
-            for line in build():
-                said += str(line.get("stream") or line.get("status") or "").splitlines()
-                if "error" in line:
-                    said += str(line["error"]).splitlines()
-                    break
-        except docker.errors.APIError as error:
-            said.append(str(error.explanation or error))
-        except (docker.errors.DockerException, OSError, TypeError) as error:
-            said.append(str(error))
-        if inspect_image(engine, tag) is None:
-            last = "\n".join(line for line in said if line.strip()).splitlines()[-_LAST_LINES:]
-            raise SandboxError(f"Building {what} failed. The {engine.name} engine said last:\n" + "\n".join(last))
-    return tag
+        for _ in range(_TRIES):
+            said = _said_while(build)
+            if inspect_image(engine, tag) is not None:
+                return tag
+            if not any(sign in line for line in said for sign in _LAYER_HAS_GONE):
+                break
+        last = "\n".join(line for line in said if line.strip()).splitlines()[-_LAST_LINES:]
+        raise SandboxError(f"Building {what} failed. The {engine.name} engine said last:\n" + "\n".join(last))
+
+
+def _said_while(build: Callable[[], Iterator[Mapping[str, Any]]]) -> list[str]:
+    """Build an image, and return what the engine said: with an error at the end if it failed."""
+    import docker
+
+    said: list[str] = []
+    try:
+        for line in build():
+            said += str(line.get("stream") or line.get("status") or "").splitlines()
+            if "error" in line:
+                said += str(line["error"]).splitlines()
+                break
+    except docker.errors.APIError as error:
+        said.append(str(error.explanation or error))
+    except (docker.errors.DockerException, OSError, TypeError) as error:
+        said.append(str(error))
+    return said
 
 
 def _own_recipe() -> bytes:
