@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from mlgym_core.testing.model_server import (
     unknown_model,
     wrong_key,
 )
-from mlgym_model_litellm import call_processes
+from mlgym_model_litellm import call_processes, exchanges
 from mlgym_model_litellm.call_executor import CallExecutor
 from mlgym_model_litellm.call_thread import CallThread
 from mlgym_model_litellm.exchanges import Answered, Exchange, attempt
@@ -367,6 +368,14 @@ async def test_callbacks_are_told_of_calls_only_where_there_are_some(
             await asyncio.sleep(0.3)
             assert not told.is_set()
         assert set(server.requests[0].body) == {"model", "messages"}
+
+
+def test_who_has_to_be_told_of_calls() -> None:
+    nobody = types.SimpleNamespace(max_budget=0.0, callbacks=[])
+    assert not exchanges._is_observed(nobody, {"messages": HELLO})
+    assert exchanges._is_observed(nobody, {"success_callback": ["langfuse"]})
+    # LiteLLM adds up what calls cost in the same place.
+    assert exchanges._is_observed(types.SimpleNamespace(max_budget=1.0), {})
 
 
 # ------------------------------------------------------------------------------------------------ how it ends

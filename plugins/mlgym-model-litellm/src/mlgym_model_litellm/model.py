@@ -430,7 +430,7 @@ class LiteLLMModel(Model):
         if not str(error).startswith("The provider does not know"):
             return ""
         if self._base_url is not None:
-            return f" Or is {self._base_url} not the address? Most of OpenAI-compatible servers end in /v1."
+            return f" Or is {self._base_url} not the address? Those of most OpenAI-compatible servers end in /v1."
         provider, _, name = self._called.partition("/")
         known = load().models_by_provider.get(provider, ())
         return did_you_mean([name], [one.removeprefix(f"{provider}/") for one in known])

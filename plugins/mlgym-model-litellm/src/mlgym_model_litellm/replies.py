@@ -169,10 +169,8 @@ def _log_probabilities(logprobs: Any) -> tuple[float, ...] | None:
 
 def _plain(value: Any) -> Any:
     """Return a value as JSON can say it; it goes back to the provider with the next request."""
+    if value is None:
+        return None
     if isinstance(value, str):
         return with_whole_pairs(value)
-    return (
-        None
-        if value is None
-        else json.loads(json.dumps(value, default=lambda part: part.model_dump(exclude_none=True)))
-    )
+    return json.loads(json.dumps(value, default=lambda part: part.model_dump(exclude_none=True)))
