@@ -10,12 +10,14 @@ import functools
 import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import types
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,10 @@ async def outcome_of(answers: Sequence[Answer], processes: int, options: dict[st
     return outcome, [request.body for request in server.requests]
 
 
+async def refuse(*_: object) -> None:
+    raise AssertionError("The call was made from here.")
+
+
 SCENARIOS: dict[str, tuple[list[Answer], dict[str, Any]]] = {
     "text": (["Hi there"], {}),
     "in parts": (["Hi there"], {"stream": True}),
@@ -167,9 +173,6 @@ SCENARIOS: dict[str, tuple[list[Answer], dict[str, Any]]] = {
 class TestFromAnotherProcess:
     @pytest.fixture(autouse=True)
     def not_from_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        async def refuse(*_: object) -> None:
-            raise AssertionError("The call was made from here.")
-
         monkeypatch.setattr(call_processes, "attempt", refuse)
 
     async def test_the_same_comes_of_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,6 +251,127 @@ class TestFromAnotherProcess:
                     await call
                 await gone.wait()
         server.close()
+
+
+# -------------------------------------------------------------------------------------------- event loops
+
+
+def open_sockets() -> int:
+    """Return how many sockets this process has open."""
+    found = 0
+    for entry in Path("/proc/self/fd").iterdir():
+        # Others come and go.
+        with contextlib.suppress(OSError):
+            found += str(entry.readlink()).startswith("socket:")
+    return found
+
+
+@pytest.mark.usefixtures("process_id")
+class TestEventLoops:
+    @pytest.fixture(autouse=True)
+    def not_from_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(call_processes, "attempt", refuse)
+
+    def test_those_of_many_threads_have_calls_at_the_same_time(self) -> None:
+        begins = threading.Barrier(8)
+
+        async def answers(server_url: str, number: int) -> list[str]:
+            async with model_of(server_url) as model:
+                begins.wait(PATIENCE)
+                asking = [{"role": "user", "content": f"{number}"}]
+                return [reply.text for reply in await asyncio.gather(*[model.complete(asking) for _ in range(5)])]
+
+        with (
+            ScriptedModelServer(lambda body: str(body["messages"][0]["content"])) as server,
+            ThreadPoolExecutor(8) as threads,
+        ):
+            found = list(threads.map(lambda number: asyncio.run(answers(server.url, number)), range(8)))
+        assert found == [[str(number)] * 5 for number in range(8)]
+
+    def test_those_that_were_closed_leave_nothing_open(self) -> None:
+        counts = []
+        with ScriptedModelServer(lambda _: "fine") as server:
+            model = LiteLLMModel("openai", "scripted", base_url=server.url, processes=1)
+            for _ in range(10):
+                # The model stays, for all of them.
+                assert asyncio.run(model.complete(HELLO)).text == "fine"
+                counts.append(open_sockets())
+            asyncio.run(model.close())
+        assert counts[-1] <= counts[1]
+
+    def test_calls_of_one_that_was_just_closed_are_given_up(self) -> None:
+        asked, gone = threading.Event(), threading.Event()
+
+        def ask(url: str) -> LiteLLMModel:
+            loop = asyncio.new_event_loop()
+            model = LiteLLMModel("openai", "scripted", base_url=url, processes=1)
+            call = loop.create_task(model.complete(HELLO))
+
+            async def wait() -> None:
+                while not asked.is_set():  # noqa: ASYNC110 - it is another thread's
+                    await asyncio.sleep(0.01)
+
+            loop.run_until_complete(wait())
+            loop.close()
+            # Nobody would say that it was destroyed while it was pending.
+            call._log_destroy_pending = False  # type: ignore[attr-defined]
+            return model
+
+        def serve(listener: socket.socket) -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1)
+                asked.set()
+                while connection.recv(65536):
+                    pass
+                gone.set()
+
+        with socket.create_server(("127.0.0.1", 0)) as listener, ScriptedModelServer(lambda _: "fine") as server:
+            serving = threading.Thread(target=serve, args=(listener,), daemon=True)
+            serving.start()
+            left = ask(f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
+            model = LiteLLMModel("openai", "scripted", base_url=server.url, processes=1)
+            assert asyncio.run(model.complete(HELLO)).text == "fine"
+            assert gone.wait(PATIENCE)
+            asyncio.run(model.close())
+            asyncio.run(left.close())
+
+    async def test_long_conversations_and_answers_come_over_whole(self) -> None:
+        # More than a connection takes at a time.
+        text = "".join(f"{number} " for number in range(500_000))
+        with ScriptedModelServer(lambda body: str(body["messages"][0]["content"])) as server:
+            async with model_of(server.url) as model:
+                replies = await asyncio.gather(
+                    *[model.complete([{"role": "user", "content": f"{number} {text}"}]) for number in range(3)]
+                )
+        assert [reply.text for reply in replies] == [f"{number} {text}" for number in range(3)]
+
+    async def test_a_place_that_is_waited_for_in_vain_takes_none(self) -> None:
+        with ScriptedModelServer([ScriptedAnswer(text="slow", delay=1.0), "fine"]) as server:
+            async with model_of(server.url, concurrency=1) as model:
+                slow = asyncio.create_task(model.complete(HELLO))
+                await until(lambda: server.requests)
+                waiting = asyncio.create_task(model.complete(HELLO))
+                await asyncio.sleep(0.1)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+                assert (await slow).text == "slow"
+                assert (await model.complete(HELLO)).text == "fine"
+            assert len(server.requests) == 2
+
+    async def test_changed_variables_are_told_by_each(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        keys = [f"{CANARY}-{number}" for number in range(4)]
+        with ScriptedModelServer(lambda _: "fine") as server:
+            monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+            model = LiteLLMModel("openai", "scripted", processes=1)
+            for here, there in zip(keys[::2], keys[1::2], strict=True):
+                monkeypatch.setenv("OPENAI_API_KEY", here)
+                await model.complete(HELLO)
+                monkeypatch.setenv("OPENAI_API_KEY", there)
+                await asyncio.to_thread(asyncio.run, model.complete(HELLO))
+            await model.close()
+        assert [request.headers["authorization"] for request in server.requests] == [f"Bearer {key}" for key in keys]
 
 
 # --------------------------------------------------------------------------------------------- when it is used
@@ -391,6 +515,23 @@ async def test_calls_of_a_process_that_is_killed_are_made_again() -> None:
             assert [reply.text for reply in await asyncio.gather(*calls)] == ["fine"] * 3
             # There is another one by and by.
             assert await ready_process(other_than=process_id) != process_id
+
+
+def test_calls_of_all_event_loops_are_made_again_when_a_process_is_killed() -> None:
+    late = [ScriptedAnswer(text="late", delay=PATIENCE)] * 4
+
+    async def ask(model: LiteLLMModel) -> str:
+        return (await model.complete(HELLO)).text
+
+    async def kill(server: ScriptedModelServer) -> None:
+        async with a_process() as process_id, model_of(server.url) as model:
+            calls = [asyncio.create_task(asyncio.to_thread(asyncio.run, ask(model))) for _ in range(4)]
+            await until(lambda: len(server.requests) == 4)
+            os.kill(process_id, signal.SIGKILL)
+            assert await asyncio.gather(*calls) == ["fine"] * 4
+
+    with ScriptedModelServer([*late, *["fine"] * 4]) as server:
+        asyncio.run(kill(server))
 
 
 async def test_without_retries_it_says_what_happened() -> None:

@@ -644,6 +644,15 @@ def test_only_whole_words_tell_the_names_of_keys(monkeypatch: pytest.MonkeyPatch
     assert "strategy" not in found
 
 
+def test_keys_are_those_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in ("sk-canary-1", "sk-canary-2"):
+        monkeypatch.setenv("MY_API_KEY", key)
+        assert key in secret_values()
+    assert "sk-canary-1" not in secret_values()
+    monkeypatch.delenv("MY_API_KEY")
+    assert "sk-canary-2" not in secret_values()
+
+
 # --------------------------------------------------------------------------------------------- exchanges
 
 

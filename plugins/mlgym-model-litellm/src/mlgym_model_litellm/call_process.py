@@ -1,8 +1,9 @@
 """A process that makes calls for another one: `python -m mlgym_model_litellm.call_process SOCKET PARENT`.
 
-It ends when the other end of its connection is closed, or its parent is gone, however that ended. What it does not find
-in its own environment, keys above all, it is told over the connection: others can read a process's arguments and the
-environment that it was started with.
+Over the socket it is handed connections, one for each event loop of its parent that makes calls. It ends when the other
+end of the socket is closed, or its parent is gone, however that ended. What it does not find in its own environment,
+keys above all, it is told over a connection: others can read a process's arguments and the environment that it was
+started with.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from mlgym_core import ModelError
 from mlgym_model_litellm.call_executor import CallExecutor
-from mlgym_model_litellm.exchanges import Answered, attempt
+from mlgym_model_litellm.exchanges import Answered, OnText, attempt
 from mlgym_model_litellm.failures import Failure
 from mlgym_model_litellm.frames import Call, Cancel, Environment, Frames, Outcome, Ready, Text, packed
 from mlgym_model_litellm.library import load
@@ -31,34 +32,46 @@ _NEW_OBJECTS = 20_000
 
 
 class CallServer:
-    """Makes the calls that it is told to, all at the same time."""
+    """Makes the calls that it is told to, all at the same time.
 
-    def __init__(self) -> None:
-        # The kernel closes what is open; LiteLLM would take its time.
-        self._frames = Frames(self._received, lost=lambda: os._exit(0))
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+    Args:
+        door: The socket over which it is handed connections.
+    """
+
+    def __init__(self, door: socket.socket) -> None:
+        self._door = door
+        self._lines: set[_Line] = set()
         self._turns = Turns()
         self._is_ready = False
 
-    async def serve(self, connection: socket.socket) -> None:
+    async def serve(self) -> None:
         """Serve until the process ends."""
         loop = asyncio.get_running_loop()
         loop.set_default_executor(CallExecutor())
-        await loop.create_unix_connection(lambda: self._frames, sock=connection)
+        loop.add_reader(self._door, self._let_in)
         await asyncio.Event().wait()
 
-    def _received(self, message: Any) -> None:
-        if isinstance(message, Environment):
-            os.environ.clear()
-            os.environ.update(message.variables)
-            if not self._is_ready:
-                self._prepare()
-        elif isinstance(message, Call):
-            self._tasks[message.number] = asyncio.create_task(self._make(message))
-        elif isinstance(message, Cancel) and (task := self._tasks.get(message.number)) is not None:
-            task.cancel()
+    def _let_in(self) -> None:
+        try:
+            anything, descriptors, *_ = socket.recv_fds(self._door, 1, 1)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            anything, descriptors = b"", []
+        if not anything:
+            # The kernel closes what is open; LiteLLM would take its time.
+            os._exit(0)
+        for descriptor in descriptors:
+            self._lines.add(_Line(self, socket.socket(fileno=descriptor)))
 
-    def _prepare(self) -> None:
+    def left(self, line: _Line) -> None:
+        """Forget a connection that was closed."""
+        self._lines.discard(line)
+
+    def prepare(self) -> bool:
+        """Return whether this was not done before."""
+        if self._is_ready:
+            return False
         load()
         gc.collect()
         # What LiteLLM consists of stays. Looking through it for what could go takes a tenth of a second each time.
@@ -67,7 +80,36 @@ class CallServer:
         # again and again, for a twentieth of the time.
         gc.set_threshold(_NEW_OBJECTS)
         self._is_ready = True
-        self._frames.write(packed(Ready()))
+        return True
+
+    async def make(self, call: Call, on_text: OnText | None) -> Answered | Failure:
+        """Make a call when it is its turn."""
+        return await attempt(call.exchange, on_text, self._turns)
+
+
+class _Line:
+    """A connection with an event loop of the parent."""
+
+    def __init__(self, server: CallServer, connection: socket.socket) -> None:
+        self._server = server
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._frames = Frames(connection, self._received, self._lost)
+
+    def _received(self, message: Any) -> None:
+        if isinstance(message, Environment):
+            os.environ.clear()
+            os.environ.update(message.variables)
+            if self._server.prepare():
+                self._frames.write(packed(Ready()))
+        elif isinstance(message, Call):
+            self._tasks[message.number] = asyncio.create_task(self._make(message))
+        elif isinstance(message, Cancel) and (task := self._tasks.get(message.number)) is not None:
+            task.cancel()
+
+    def _lost(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        self._server.left(self)
 
     async def _make(self, call: Call) -> None:
         number = call.number
@@ -77,7 +119,7 @@ class CallServer:
 
         outcome: Answered | Failure
         try:
-            outcome = await attempt(call.exchange, tell if call.tells_text else None, self._turns)
+            outcome = await self._server.make(call, tell if call.tells_text else None)
             frame = packed(Outcome(number, outcome))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - somebody may wait for an outcome
             broken = ModelError(f"A call of {call.exchange.model} broke: {error!r}.")
@@ -103,8 +145,9 @@ def main() -> None:
     """Run the process."""
     descriptor, parent = map(int, sys.argv[1:])
     die_with_parent(parent)
-    connection = socket.socket(fileno=descriptor)
-    asyncio.run(CallServer().serve(connection))
+    door = socket.socket(fileno=descriptor)
+    door.setblocking(False)
+    asyncio.run(CallServer(door).serve())
 
 
 if __name__ == "__main__":

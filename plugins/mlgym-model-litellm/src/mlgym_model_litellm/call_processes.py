@@ -7,19 +7,24 @@ calls of many episodes would wait for each other, and for the episodes' own work
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 from mlgym_core import ModelError
 from mlgym_model_litellm.exchanges import Answered, Exchange, OnText, attempt
 from mlgym_model_litellm.failures import Failure
 from mlgym_model_litellm.frames import Call, Cancel, Environment, Frames, Outcome, Ready, Text, packed
+from mlgym_model_litellm.variables import decoded, raw_variables
+
+Result = TypeVar("Result")
 
 MANY_CALLS = 8
 """Calls at the same time from which on processes are started: fewer do not hold each other up."""
@@ -34,19 +39,35 @@ _NEEDED_TO_BEGIN = ("PATH", "LD_LIBRARY_PATH", "LD_PRELOAD", "DYLD_LIBRARY_PATH"
 def usual_number() -> int:
     """Return how many processes there may be, unless the user says otherwise.
 
-    Two for each processor, up to four: calls that begin while an answer is read wait less. None if there is only one
-    processor, on which processes hold each other up.
+    One for each processor, up to four; none if there is only one processor, on which processes hold each other up.
     """
     processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return min(2 * processors, _MOST) if processors > 1 else 0
+    return min(processors, _MOST) if processors > 1 else 0
+
+
+async def run_on(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine on an event loop, which may be that of another thread. Cancelling this cancels it."""
+    if asyncio.get_running_loop() is loop:
+        return await coroutine
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop))
 
 
 class CallProcesses:
-    """The call processes of an event loop. They are started when they are needed, and go on until `close`."""
+    """The call processes of this process. They are started when they are needed, and go on until `close`.
 
-    def __init__(self) -> None:
-        self._processes: set[_CallProcess] = set()
+    Each event loop that makes calls has a connection of its own with each of them: handing calls and answers over to
+    another thread takes a fifth of a millisecond, as long as running a command in a shell.
+
+    Args:
+        loop: Makes the calls of this process, and starts the others. All but `attempt` belongs to it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        # Other threads look at them meanwhile: they are replaced, never changed.
+        self._processes: tuple[_CallProcess, ...] = ()
         self._calls = 0
+        self._counting = threading.Lock()
         self._may_start = True
         self._froze = False
 
@@ -63,31 +84,53 @@ class CallProcesses:
     async def attempt(self, exchange: Exchange, most: int, on_text: OnText | None = None) -> Answered | Failure:
         """Ask a provider once: from another process if there is one that takes calls, else from this one.
 
+        It may be called on any event loop.
+
         Args:
             exchange: What to ask, and whom.
             most: How many processes there may be.
-            on_text: Is told the text of an answer in parts as it comes.
+            on_text: Is told the text of an answer in parts as it comes, in this thread or that of the calls.
         """
-        self._calls += 1
+        with self._counted():
+            if self._missing(most) > 0:
+                self._loop.call_soon_threadsafe(self._start_what_is_missing, most)
+            line = self._line() if most else None
+            if line is not None and (outcome := await line.attempt(exchange, on_text)) is not None:
+                return outcome
+            return await run_on(self._loop, attempt(exchange, on_text))
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._counting:
+            self._calls += 1
         try:
-            self._start_what_is_missing(most)
-            ready = [process for process in self._processes if process.is_ready] if most else []
-            if not ready:
-                return await attempt(exchange, on_text)
-            return await _next(ready).attempt(exchange, on_text)
+            yield
         finally:
-            self._calls -= 1
+            with self._counting:
+                self._calls -= 1
+
+    def _missing(self, most: int) -> int:
+        if self._calls < MANY_CALLS or not self._may_start:
+            return 0
+        return min(most, -(-self._calls // _CALLS_OF_A_PROCESS)) - len(self._processes)
 
     def _start_what_is_missing(self, most: int) -> None:
-        if self._calls < MANY_CALLS:
-            return
-        wanted = min(most, -(-self._calls // _CALLS_OF_A_PROCESS))
-        while self._may_start and len(self._processes) < wanted:
+        for _ in range(self._missing(most)):
             try:
-                self._processes.add(_CallProcess(self._has_begun, self._ended))
+                self._processes += (_CallProcess(self._has_begun, self._ended),)
             except OSError:
                 # There is no place for more processes or files. Calls work without.
                 self._may_start = False
+                return
+
+    def _line(self) -> _Line | None:
+        """Return a connection of the running event loop for the next call; None if there is none."""
+        ready = [process for process in self._processes if process.is_ready]
+        try:
+            return _next(ready).line() if ready else None
+        except OSError:
+            # It has ended, or there is no place for more files.
+            return None
 
     def _has_begun(self) -> None:
         """Keep what there is out of the search for garbage while many calls go on.
@@ -100,14 +143,14 @@ class CallProcesses:
             gc.freeze()
 
     def _ended(self, process: _CallProcess) -> None:
-        self._processes.discard(process)
+        self._processes = tuple(other for other in self._processes if other is not process)
         if not process.was_ready:
             # The next one would not work either.
             self._may_start = False
 
     def close(self) -> None:
         """End all processes. Calls that still go on have failed."""
-        processes, self._processes = self._processes, set()
+        processes, self._processes = self._processes, ()
         for process in processes:
             process.close()
         self._may_start = True
@@ -128,7 +171,7 @@ def _next(processes: Sequence[_CallProcess]) -> _CallProcess:
 
 
 class _CallProcess:
-    """One of them, from its start on.
+    """One of them, from its start on. It is started on the event loop that it belongs to.
 
     Args:
         has_begun: Is called just before it takes calls.
@@ -149,19 +192,23 @@ class _CallProcess:
         self.last_began = 0.0
         self._has_begun = has_begun
         self._ended = ended
-        self._frames = Frames(self._received, self._lost)
-        self._variables: Mapping[Any, Any] = {}
-        self._waiting: dict[int, tuple[asyncio.Future[Answered | Failure], str, OnText | None]] = {}
-        self._numbers = 0
         self._is_closed = False
-        self._connection, theirs = socket.socketpair()
+        self._lines: dict[asyncio.AbstractEventLoop, _Line] = {}
+        self._door, theirs = socket.socketpair()
+        self._door.setblocking(False)
         with theirs:
             try:
                 self._process = _start(theirs)
             except OSError:
-                self._connection.close()
+                self._door.close()
                 raise
-        self._connecting = asyncio.create_task(self._connect())
+        try:
+            self._first = self.line()
+        except OSError:
+            self.close()
+            raise
+        # Only with all variables can it get ready.
+        self._first.tell_variables()
 
     @property
     def id(self) -> int:
@@ -171,35 +218,102 @@ class _CallProcess:
     @property
     def calls(self) -> int:
         """How many calls it makes now."""
+        return sum(line.calls for line in tuple(self._lines.values()))
+
+    def line(self) -> _Line:
+        """Return the connection of the running event loop.
+
+        Raises:
+            OSError: if there is none.
+        """
+        loop = asyncio.get_running_loop()
+        line = self._lines.get(loop)
+        if line is None or line.is_closed:
+            self._drop_lines_of_closed_loops()
+            line = self._lines[loop] = _Line(self, self._connected())
+        return line
+
+    def _connected(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                socket.send_fds(self._door, [b"+"], [theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise
+        return ours
+
+    def _drop_lines_of_closed_loops(self) -> None:
+        for loop in tuple(self._lines):
+            if loop.is_closed() and (line := self._lines.pop(loop, None)) is not None:
+                line.close()
+
+    def has_begun(self) -> None:
+        """Take calls: it has said that it is ready."""
+        self._has_begun()
+        self.is_ready = self.was_ready = True
+
+    def lost(self, line: _Line) -> int:
+        """Return its exit status, since a connection was lost."""
+        self.is_ready = False
+        self._process.kill()
+        status = self._process.wait()
+        if not self._is_closed and line is self._first:
+            self.close()
+            self._ended(self)
+        return status
+
+    def close(self) -> None:
+        """End it."""
+        self._is_closed = True
+        self.is_ready = False
+        self._process.kill()
+        self._process.wait()
+        self._door.close()
+        for line in tuple(self._lines.values()):
+            line.close()
+
+
+class _Line:
+    """A connection of the running event loop with a call process."""
+
+    def __init__(self, process: _CallProcess, connection: socket.socket) -> None:
+        self._process = process
+        self._loop = asyncio.get_running_loop()
+        self._frames = Frames(connection, self._received, self._lost)
+        self._variables: Mapping[Any, Any] = {}
+        self._waiting: dict[int, tuple[asyncio.Future[Answered | Failure], str, OnText | None]] = {}
+        self._numbers = 0
+
+    @property
+    def calls(self) -> int:
+        """How many calls are made over it now."""
         return len(self._waiting)
 
-    async def _connect(self) -> None:
-        await asyncio.get_running_loop().create_unix_connection(lambda: self._frames, sock=self._connection)
-        self._tell_variables()
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is no longer there."""
+        return self._frames.is_closed
 
-    def _tell_variables(self) -> None:
-        """Tell it the environment variables, if they are not those that it knows."""
-        # What lies below it, where there is such: reading each variable takes as long as sending a call.
-        variables: Mapping[Any, Any] = getattr(os.environ, "_data", None) or os.environ
-        if variables != self._variables:
-            self._variables = dict(variables)
-            # Another thread may change them meanwhile.
-            known = {name: value for name in list(os.environ) if (value := os.environ.get(name)) is not None}
-            self._frames.write(packed(Environment(known)))
+    def tell_variables(self) -> None:
+        """Tell the process the environment variables, if they are not those that it was told."""
+        if raw_variables() != self._variables:
+            self._variables = dict(raw_variables())
+            self._frames.write(packed(Environment(decoded(self._variables))))
 
-    async def attempt(self, exchange: Exchange, on_text: OnText | None) -> Answered | Failure:
-        """Ask a provider once, from there."""
+    async def attempt(self, exchange: Exchange, on_text: OnText | None) -> Answered | Failure | None:
+        """Ask a provider once, from there. None if that cannot be: the question cannot travel."""
         self._numbers += 1
         number = self._numbers
-        self.last_began = time.monotonic()
+        self._process.last_began = time.monotonic()
         try:
             frame = packed(Call(number, exchange, on_text is not None))
         except Exception:  # noqa: BLE001 - what agents put into messages may raise anything
-            # LiteLLM makes of such values what it can, here as well.
-            return await attempt(exchange, on_text)
-        future: asyncio.Future[Answered | Failure] = asyncio.get_running_loop().create_future()
+            # LiteLLM makes of such values what it can.
+            return None
+        future: asyncio.Future[Answered | Failure] = self._loop.create_future()
         self._waiting[number] = future, exchange.model, on_text
-        self._tell_variables()
+        self.tell_variables()
         self._frames.write(frame)
         try:
             return await future
@@ -211,8 +325,7 @@ class _CallProcess:
 
     def _received(self, message: Any) -> None:
         if isinstance(message, Ready):
-            self._has_begun()
-            self.is_ready = self.was_ready = True
+            self._process.has_begun()
         elif isinstance(message, Outcome) and message.number in self._waiting:
             future, *_ = self._waiting[message.number]
             if not future.done():
@@ -223,30 +336,29 @@ class _CallProcess:
                 on_text(message.text)
 
     def _lost(self) -> None:
-        self.is_ready = False
-        self._process.kill()
-        status = self._process.wait()
+        status = self._process.lost(self)
         for future, model, _ in self._waiting.values():
             if not future.done():
                 error = ModelError(f"The process that asked {model} ended (exit status {status}).")
                 future.set_result(Failure(error, retry=True, may_cost=True))
-        if not self._is_closed:
-            self._ended(self)
 
     def close(self) -> None:
-        """End it."""
-        self._is_closed = True
-        self.is_ready = False
-        self._connecting.cancel()
+        """Close it, when its event loop gets to that; from any thread. Calls that still go on have failed."""
+        if self._loop.is_closed():
+            self._frames.close()
+            return
+        # It may be closed at this moment, by another thread.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._close)
+
+    def _close(self) -> None:
         self._frames.close()
-        self._connection.close()
-        self._process.kill()
-        self._process.wait()
+        self._lost()
 
 
-def _start(connection: socket.socket) -> subprocess.Popen[bytes]:
-    """Start a process with its end of a connection."""
-    descriptor = connection.fileno()
+def _start(door: socket.socket) -> subprocess.Popen[bytes]:
+    """Start a process with its end of a socket."""
+    descriptor = door.fileno()
     module = "mlgym_model_litellm.call_process"
     variables = {name: os.environ[name] for name in _NEEDED_TO_BEGIN if name in os.environ}
     return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The thread in which all calls of this process run, and from which those of other processes are awaited."""
+"""The thread in which all calls of this process run, and from which other processes are started that make some."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import os
 import selectors
 import threading
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any
 
 from mlgym_model_litellm.call_executor import CallExecutor
-from mlgym_model_litellm.call_processes import CallProcesses
-
-Result = TypeVar("Result")
+from mlgym_model_litellm.call_processes import CallProcesses, Result, run_on
 
 _of_parents: list[CallThread] = []
 
@@ -24,18 +22,18 @@ class CallThread:
     work for one call does not hold up the episodes on other loops.
 
     Attributes:
-        processes: Processes that make calls as well. They belong to the loop.
+        processes: Processes that make calls as well.
     """
 
     _current: CallThread | None = None
     _lock = threading.Lock()
 
     def __init__(self) -> None:
-        self.processes = CallProcesses()
         # What `epoll` watches belongs to all that are forked: one that closes its copy of a connection would take it
         # out of the parent's watch, too. `poll` keeps nothing in the kernel.
         self._loop = asyncio.SelectorEventLoop(selectors.PollSelector())
         self._loop.set_default_executor(CallExecutor())
+        self.processes = CallProcesses(self._loop)
         self._users = 0
         self._thread = threading.Thread(target=self._run, name="mlgym-litellm", daemon=True)
         self._thread.start()
@@ -54,7 +52,7 @@ class CallThread:
 
     async def call(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         """Run a coroutine there. Cancelling this cancels it."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+        return await run_on(self._loop, coroutine)
 
     def enter(self) -> None:
         """Count a model that has connections."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import socket
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from mlgym_model_litellm.exchanges import Answered, Exchange
 from mlgym_model_litellm.failures import Failure
 
 _HEAD = struct.Struct(">Q")
+_MOST_AT_ONCE = 256 * 1024
+"""Bytes that are read at a time."""
 
 
 @dataclass(frozen=True)
@@ -79,47 +82,81 @@ def packed(message: object) -> bytes:
     return _HEAD.pack(len(content)) + content
 
 
-class Frames(asyncio.Protocol):
-    """One end of the connection.
+class Frames:
+    """One end of a connection, of the running event loop.
 
     Args:
+        connection: Is closed with it.
         received: Is called with each message.
         lost: Is called when the other end is gone.
     """
 
-    def __init__(self, received: Callable[[Any], None], lost: Callable[[], None]) -> None:
+    def __init__(
+        self, connection: socket.socket, received: Callable[[Any], None], lost: Callable[[], None]
+    ) -> None:  # fmt: skip
+        self._connection = connection
         self._received = received
         self._lost = lost
-        self._buffer = bytearray()
-        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._incoming = bytearray()
+        self._outgoing = bytearray()
+        connection.setblocking(False)
+        # A transport of asyncio's could not be closed any more once its loop is.
+        self._loop.add_reader(connection, self._read)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what to write to."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        """Hand over the messages that are complete."""
-        self._buffer += data
-        while len(self._buffer) >= _HEAD.size:
-            (length,) = _HEAD.unpack_from(self._buffer)
+    def _read(self) -> None:
+        try:
+            data = self._connection.recv(_MOST_AT_ONCE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            self._lost()
+            return
+        self._incoming += data
+        while len(self._incoming) >= _HEAD.size:
+            (length,) = _HEAD.unpack_from(self._incoming)
             end = _HEAD.size + length
-            if len(self._buffer) < end:
+            if len(self._incoming) < end:
                 return
-            content = bytes(self._buffer[_HEAD.size : end])
-            del self._buffer[:end]
+            content = bytes(self._incoming[_HEAD.size : end])
+            del self._incoming[:end]
             self._received(pickle.loads(content))  # noqa: S301 - see above
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Say so."""
-        self._lost()
 
     def write(self, frame: bytes) -> None:
         """Send what `packed` returned. Goes nowhere if the other end is gone."""
-        if self._transport is not None:
-            self._transport.write(frame)
+        if self.is_closed:
+            return
+        waits = bool(self._outgoing)
+        self._outgoing += frame
+        if not waits and not self._sent():
+            self._loop.add_writer(self._connection, self._write_more)
+
+    def _write_more(self) -> None:
+        if self._sent():
+            self._loop.remove_writer(self._connection)
+
+    def _sent(self) -> bool:
+        """Send as much as the other end takes, and return whether that is all."""
+        try:
+            del self._outgoing[: self._connection.send(self._outgoing)]
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            # That the other end is gone shows when it is read from.
+            self._outgoing.clear()
+        return not self._outgoing
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is closed."""
+        return self._connection.fileno() < 0
 
     def close(self) -> None:
-        """Close the connection at once."""
-        if self._transport is not None:
-            self._transport.abort()
+        """Close the connection at once. The loop may have been closed before."""
+        if not self.is_closed and not self._loop.is_closed():
+            self._loop.remove_reader(self._connection)
+            self._loop.remove_writer(self._connection)
+        self._connection.close()

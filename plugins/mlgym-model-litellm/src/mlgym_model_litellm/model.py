@@ -13,7 +13,7 @@ import os
 import re
 import time
 import urllib.parse
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -272,18 +272,18 @@ class LiteLLMModel(Model):
                 sampling = await call.next_attempt(pause)
 
     async def _exchanged(self, exchange: Exchange, call: ModelCall | None) -> Answered | Failure:
-        """Make one attempt, from the thread of all attempts."""
+        """Make one attempt."""
         thread = CallThread.current()
         if self._thread is not thread:
             # It is the first attempt, or the first after a fork, which threads do not survive.
             self._thread = thread
-            self._places = None
+            self._places = None if self._concurrency is None else asyncio.Semaphore(self._concurrency)
             thread.enter()
-        return await thread.call(self._placed(thread, exchange, self._teller(call)))
-
-    async def _placed(self, thread: CallThread, exchange: Exchange, on_text: OnText | None) -> Answered | Failure:
-        async with self._place():
-            return await thread.processes.attempt(exchange, self._processes, on_text)
+        attempt = functools.partial(thread.processes.attempt, exchange, self._processes, self._teller(call))
+        if self._places is None:
+            return await attempt()
+        # Calls of all event loops share the places.
+        return await thread.call(_placed(self._places, attempt))
 
     def _teller(self, call: ModelCall | None) -> OnText | None:
         """Return what tells a call the parts of an answer: in its event loop, not too often, without keys."""
@@ -325,16 +325,6 @@ class LiteLLMModel(Model):
             request["logprobs"] = True
             request["extra_body"] = {"return_token_ids": True}
         return {**request, **self._parameters}
-
-    @contextlib.asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
-        if self._concurrency is None:
-            yield
-            return
-        if self._places is None:
-            self._places = asyncio.Semaphore(self._concurrency)
-        async with self._places:
-            yield
 
     async def close(self) -> None:
         """Close connections."""
@@ -434,6 +424,13 @@ class LiteLLMModel(Model):
         provider, _, name = self._called.partition("/")
         known = load().models_by_provider.get(provider, ())
         return did_you_mean([name], [one.removeprefix(f"{provider}/") for one in known])
+
+
+async def _placed(
+    places: asyncio.Semaphore, attempt: Callable[[], Awaitable[Answered | Failure]]
+) -> Answered | Failure:  # fmt: skip
+    async with places:
+        return await attempt()
 
 
 def _whole(value: object) -> int | None:

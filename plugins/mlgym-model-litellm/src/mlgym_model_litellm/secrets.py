@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mlgym_core import ModelReply, ModelToolCall
+from mlgym_model_litellm.variables import decoded, raw_variables
 
 # Whole words: there is a KEY in KEYCLOAK_HOST and in MONKEY.
 _SECRET_NAME = re.compile(r"(^|_)(API)?(KEYS?|TOKENS?|SECRETS?|PASSWORDS?|CREDENTIALS?)(_|$)", re.IGNORECASE)
@@ -19,12 +19,25 @@ _INSTEAD = "[key]"
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
 _SHORTEST_BEGINNING = 4
 """Letters of a key at the end of an unfinished text."""
+_keys: tuple[Mapping[Any, Any], frozenset[str]] = {}, frozenset()
+"""The environment variables when they were last looked at, and the values of those that are named like keys."""
 
 
 def secret_values(more: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the values of all environment variables that are named like keys, and `more`; the longest first."""
-    found = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)} | set(more)
+    found = _keys_in_environment() | set(more)
     return tuple(sorted((value for value in found if len(value) >= _SHORTEST), key=len, reverse=True))
+
+
+def _keys_in_environment() -> frozenset[str]:
+    """Return the values of the variables that are named like keys. They are looked for when a variable has changed."""
+    global _keys
+    variables, keys = _keys
+    if raw_variables() != variables:
+        variables = dict(raw_variables())
+        keys = frozenset(value for name, value in decoded(variables).items() if _SECRET_NAME.search(name))
+        _keys = variables, keys
+    return keys
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
