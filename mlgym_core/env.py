@@ -526,7 +526,9 @@ class AsyncEnv(ToolContext):
             if self._owns_model and self._model is not None:
                 await self._model.close()
 
-    async def finish(self, exit_reason: ExitReason = "agent_exit", *, limit: str | None = None) -> EpisodeResult:
+    async def finish(
+        self, exit_reason: ExitReason = "agent_exit", *, limit: str | None = None, error: str | None = None
+    ) -> EpisodeResult:
         """End the episode without a submission of the agent's: grade what is in the workspace.
 
         If the agent has submitted before, that is why it ends; likewise if a model call has run into a limit, or time
@@ -534,6 +536,7 @@ class AsyncEnv(ToolContext):
 
         Args:
             limit: The limit that ends it, such as `max_cost`; the exit reason follows from it.
+            error: What broke, if that ends it and is no reason not to grade it.
 
         Raises:
             EpisodeOver: if no episode is going on.
@@ -549,6 +552,8 @@ class AsyncEnv(ToolContext):
         if limit is not None:
             exit_reason = exit_reason_of(limit)
             episode.journal.limit(name=limit)
+        if error is not None:
+            episode.journal.error(message=error)
         try:
             score = await self._grade_final(episode, exit_reason)
         except InfrastructureError as problem:
@@ -557,7 +562,7 @@ class AsyncEnv(ToolContext):
             reward = episode.ledger.final(score.normalized)
             episode.journal.score(score, reward=reward)
             status: Status = "completed" if score.valid else "invalid_submission"
-            await self._end(episode, status, exit_reason, limit=limit, score=score)
+            await self._end(episode, status, exit_reason, limit=limit, score=score, error=error)
         assert self.result is not None
         return self.result
 

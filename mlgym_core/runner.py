@@ -24,7 +24,15 @@ from mlgym_core.accounts import used_before
 from mlgym_core.budgets import LONG_ANSWER, Budget
 from mlgym_core.env import AsyncEnv
 from mlgym_core.episode import EpisodeIdentity, now
-from mlgym_core.errors import BudgetExhausted, InfrastructureError, MlgymError, UnknownNameError, UsageError
+from mlgym_core.errors import (
+    BudgetExhausted,
+    ContextTooLong,
+    InfrastructureError,
+    MlgymError,
+    RequestRefused,
+    UnknownNameError,
+    UsageError,
+)
 from mlgym_core.face import Env
 from mlgym_core.host import Host
 from mlgym_core.ids import did_you_mean, slug
@@ -569,6 +577,9 @@ class Run:
                     await env.give_up(exhausted)
                 else:
                     await env.finish(limit=exhausted.limit)
+            elif isinstance(error, ContextTooLong | RequestRefused) and env.model is not None and env.model.calls > 0:
+                # What the model said led there. With what a provider refuses it could get rid of a bad episode.
+                await env.finish("error", error=str(error))
             elif isinstance(error, InfrastructureError):
                 await env.fail(str(error))
             else:

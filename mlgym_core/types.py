@@ -168,7 +168,8 @@ class EpisodeResult(Frozen):
         seed: The run's seed.
         repeat: Which of several episodes of the same kind, from 0.
         started_at: Start in UTC, ISO 8601.
-        error: What broke that is nobody's submission; None if nothing did.
+        error: What broke that is nobody's submission; None if nothing did. With a score: what the provider of the model
+            refused, which ended the episode.
         status: `completed`: there is a score. `invalid_submission`: what was submitted cannot be graded.
             `infrastructure_failure`: something else broke; masked, and never a score. `interrupted`: somebody ended it.
         exit_reason: Why it ended. Limits are grouped; `limit` has the exact one.

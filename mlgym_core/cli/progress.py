@@ -192,6 +192,8 @@ def result_line(result: EpisodeResult) -> str:
     detail = f"final {shown_number(result.final)}" if result.final is not None else shortened(result.error or "")
     if result.score is not None and result.score.reason:
         detail = shortened(result.score.reason)
+    elif result.final is not None and result.error is not None:
+        detail += f": {shortened(result.error)}"
     steps = "1 step" if result.steps == 1 else f"{result.steps} steps"
     return f"{result.task}  {result.agent}  {_state(result)}  {detail}  ({steps}, {result.wall_s:.1f} s)"
 

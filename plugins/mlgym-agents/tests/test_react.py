@@ -221,8 +221,20 @@ async def test_a_provider_that_always_finds_it_too_long(play: Player) -> None:
     assert (result.status, len(play.requests)) == ("infrastructure_failure", 1)
 
 
+@pytest.mark.parametrize("refusal", [error_answer(400, "no such words here"), context_too_long()])
+async def test_what_a_provider_refuses_does_not_save_from_a_score(play: Player, refusal: ScriptedAnswer) -> None:
+    answers = [bash("echo 0.5 > answer.txt"), *[refusal] * 5]
+    result = await play(answers)
+    assert (result.status, result.exit_reason, result.steps) == ("completed", "error", 1)
+    assert result.final is not None
+    assert result.error
+    # Before any answer, it is not the model's doing.
+    result = await play([refusal] * 5)
+    assert (result.status, result.steps) == ("infrastructure_failure", 0)
+
+
 async def test_other_failures_pass(play: Player) -> None:
-    result = await play([bash("true"), error_answer(400, "no")])
+    result = await play([bash("true"), error_answer(404, "no")])
     assert (result.status, result.steps) == ("infrastructure_failure", 1)
 
 
