@@ -40,6 +40,7 @@ from mlgym_core.errors import (
     UsageError,
 )
 from mlgym_core.grading.grader import GradingOrder, grade_submission
+from mlgym_core.grading.places import place_to_grade
 from mlgym_core.ids import slug
 from mlgym_core.interfaces import EpisodeModel, Model, Mount, Sandbox, SharedNotes, ToolContext, ToolResult
 from mlgym_core.journal import Journal, Observer
@@ -784,8 +785,9 @@ class AsyncEnv(ToolContext):
                 score = invalid_score(self._prepared, split, self._protocol, str(problem))
             else:
                 order = GradingOrder(split, self._protocol, episode.seed, self._identity.repeat)
-                with episode.compute.grading():
-                    score = await grade_submission(self._prepared, submission, self._sandbox_class, order)
+                async with place_to_grade():
+                    with episode.compute.grading():
+                        score = await grade_submission(self._prepared, submission, self._sandbox_class, order)
             if exit_reason is not None:
                 self._keep_submission(episode, submission, exit_reason)
             return score

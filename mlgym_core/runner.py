@@ -548,6 +548,7 @@ class Run:
             UsageError: if something in the plan does not exist.
         """
         self._check()
+        self._budget = await asyncio.to_thread(self._begin_budget)
         for episode in self.episodes:
             if episode.repeat == 0:
                 variant = self.plan.variant_of(episode.task)

@@ -338,6 +338,15 @@ def _play(context: click.Context, run: Run, *, as_json: bool) -> None:
             if problem := result.error or (result.score.reason if result.score is not None else None):
                 click.echo(f"{result.task}, {result.agent}: {shortened(problem)}", err=True)
     click.echo(f"Recorded in {run.folder}", err=True)
+    stopped = [result for result in finished if result.status == "interrupted"]
+    if stopped and not interrupted:
+        limits = sorted({result.limit for result in stopped if result.limit is not None})
+        raised = "".join(f" --{limit.replace('_', '-')} …" for limit in limits)
+        click.echo(
+            f"{len(stopped)} of {len(run.episodes)} episodes were not played, since a limit of the run was reached. "
+            f"Play them with more: mlgym resume {run.folder}{raised}",
+            err=True,
+        )
     if interrupted:
         click.echo(f"Interrupted. Finish it with: mlgym resume {run.folder}", err=True)
         context.exit(130)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +178,10 @@ def test_a_run_that_is_out_of_money_begins_nothing_and_can_be_resumed_with_more(
     spent = sum(episode["cost_usd"] or 0 for episode in (first, second, third))
     assert spent <= 3
     # Nothing is left for the rest.
-    assert lines(mlgym("resume", "r", "--json").stdout)[-1]["completed"] == run["completed"]
+    again = mlgym("resume", "r", "--json")
+    assert lines(again.stdout)[-1]["completed"] == run["completed"]
+    assert "of 3 episodes were not played, since a limit of the run was reached" in again.stderr
+    assert re.search(r"mlgym resume \S+/r --max-run-cost …", again.stderr)
     done = mlgym("resume", "r", "--json", "--max-run-cost", "6")
     *more, run = lines(done.stdout)
     assert all(episode["limit"] == "max_run_cost" for episode in more)

@@ -80,7 +80,7 @@ class Player:
         self.requests = [request.body for request in server.requests]
         return result
 
-    async def opening(self, options: dict[str, str]) -> tuple[Messages, list[str]]:
+    async def opening(self, options: dict[str, str], **limits: Any) -> tuple[Messages, list[str]]:
         """Return the messages and the names of the tools that `mlgym run --show-prompt` prints."""
         plan = RunPlan(
             tasks=(self.task,),
@@ -88,7 +88,7 @@ class Player:
             agent_options=options,
             model="openai/scripted",
             model_options={"base_url": "http://127.0.0.1:9"},
-            sandbox="process",
+            **({"sandbox": "process"} | limits),
         )
         [(_, messages, tools)] = [opening async for opening in Run(self._host, self._folder, plan).openings()]
         assert not list(self._folder.rglob("run.json"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agents_support import Player
@@ -36,6 +38,33 @@ async def test_the_prompt_that_is_shown_is_the_one_that_is_sent(playing: Player)
     assert first["messages"] == messages
     assert [tool["function"]["name"] for tool in first.get("tools", ())] == tools
     assert bool(tools) == (playing.agent == "react")
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"max_run_cost": 0.00001, "max_run_tokens": 200_000, "max_run_time": 3600.0, "max_time": 7200.0},
+        {"tools": ("write_file", "submit")},
+    ],
+)
+async def test_the_same_holds_with_limits_of_the_run_and_other_tools(
+    playing: Player, limits: dict[str, Any]
+) -> None:  # fmt: skip
+    if "tools" in limits and playing.agent == "tree-search":
+        pytest.skip("It cannot do without a shell and validations.")
+    messages, _ = await playing.opening({}, **limits)
+    await playing(["Hm."] * 10, **limits)
+    shown = playing.requests[0]["messages"]
+    assert shown == messages
+    text = "\n".join(message["content"] for message in messages)
+    if "tools" not in limits:
+        for left in ("60 min", "0.00001 USD", "200,000 tokens", "20 validations"):
+            assert left in text
+    else:
+        # Nothing that is not on offer.
+        asked = json.dumps(playing.requests)
+        for missing in ("validations", "ls -l", "cat >"):
+            assert missing not in asked
 
 
 async def test_the_same_holds_where_the_context_is_small(playing: Player) -> None:

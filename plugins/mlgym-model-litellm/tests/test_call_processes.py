@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import gc
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -33,10 +34,11 @@ from mlgym_core.testing.model_server import (
     unknown_model,
     wrong_key,
 )
-from mlgym_model_litellm import call_processes, exchanges
+from mlgym_model_litellm import call_process, call_processes, exchanges
 from mlgym_model_litellm.call_executor import CallExecutor
 from mlgym_model_litellm.call_thread import CallThread
 from mlgym_model_litellm.exchanges import Answered, Exchange, attempt
+from mlgym_model_litellm.frames import Call, Cancel, Frames, packed
 from mlgym_model_litellm.library import load
 from mlgym_model_litellm.model import LiteLLMModel
 
@@ -256,14 +258,14 @@ class TestFromAnotherProcess:
 # -------------------------------------------------------------------------------------------- event loops
 
 
-def open_sockets() -> int:
-    """Return how many sockets this process has open."""
-    found = 0
+def open_sockets() -> list[str]:
+    """Return the sockets that this process has open."""
+    found = []
     for entry in Path("/proc/self/fd").iterdir():
         # Others come and go.
         with contextlib.suppress(OSError):
-            found += str(entry.readlink()).startswith("socket:")
-    return found
+            found.append(str(entry.readlink()))
+    return [name for name in found if name.startswith("socket:")]
 
 
 @pytest.mark.usefixtures("process_id")
@@ -295,7 +297,7 @@ class TestEventLoops:
             for _ in range(10):
                 # The model stays, for all of them.
                 assert asyncio.run(model.complete(HELLO)).text == "fine"
-                counts.append(open_sockets())
+                counts.append(len(open_sockets()))
             asyncio.run(model.close())
         assert counts[-1] <= counts[1]
 
@@ -360,18 +362,90 @@ class TestEventLoops:
                 assert (await model.complete(HELLO)).text == "fine"
             assert len(server.requests) == 2
 
+    async def test_what_cannot_be_read_there_is_asked_from_here(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        class Role(str):
+            pass
+
+        only_here = types.ModuleType("only_here")
+        only_here.Role = Role  # type: ignore[attr-defined]
+        Role.__module__, Role.__qualname__ = "only_here", "Role"
+        monkeypatch.setitem(sys.modules, "only_here", only_here)
+        monkeypatch.setattr(call_processes, "attempt", attempt)
+        with ScriptedModelServer(lambda _: "fine") as server:
+            async with model_of(server.url) as model:
+                process_ids = CallThread.current().processes.process_ids
+                assert (await model.complete([{"role": Role("user"), "content": "Hello"}])).text == "fine"
+                assert (await model.complete(HELLO)).text == "fine"
+                assert CallThread.current().processes.process_ids == process_ids
+
     async def test_changed_variables_are_told_by_each(self, monkeypatch: pytest.MonkeyPatch) -> None:
         keys = [f"{CANARY}-{number}" for number in range(4)]
         with ScriptedModelServer(lambda _: "fine") as server:
             monkeypatch.setenv("OPENAI_BASE_URL", server.url)
             model = LiteLLMModel("openai", "scripted", processes=1)
-            for here, there in zip(keys[::2], keys[1::2], strict=True):
-                monkeypatch.setenv("OPENAI_API_KEY", here)
-                await model.complete(HELLO)
-                monkeypatch.setenv("OPENAI_API_KEY", there)
-                await asyncio.to_thread(asyncio.run, model.complete(HELLO))
+            # The last one is again what was told here before.
+            keys += [keys[2]]
+            for number, key in enumerate(keys):
+                monkeypatch.setenv("OPENAI_API_KEY", key)
+                call = model.complete(HELLO)
+                await (asyncio.to_thread(asyncio.run, call) if number % 2 else call)
             await model.close()
         assert [request.headers["authorization"] for request in server.requests] == [f"Bearer {key}" for key in keys]
+
+
+def test_an_interrupt_in_the_middle_of_a_message_ends_only_what_went_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = Frames._sent
+
+    def interrupted(frames: Frames) -> bool:
+        monkeypatch.setattr(Frames, "_sent", sent)
+        raise KeyboardInterrupt
+
+    async def prepare(model: LiteLLMModel) -> None:
+        await model.complete(HELLO)
+        await ready_process()
+
+    monkeypatch.setattr(call_processes, "MANY_CALLS", 1)
+    # As notebooks do, the loop goes on to be used.
+    with ScriptedModelServer(lambda _: "fine") as server, asyncio.Runner() as runner:
+        model = LiteLLMModel("openai", "scripted", base_url=server.url, processes=1)
+        runner.run(prepare(model))
+        monkeypatch.setattr(Frames, "_sent", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            runner.run(model.complete(HELLO))
+        assert runner.run(model.complete(HELLO)).text == "fine"
+        runner.run(model.close())
+
+
+async def test_a_call_that_is_cancelled_at_once_leaves_nothing() -> None:
+    ours, theirs = socket.socketpair()
+    door, other = socket.socketpair()
+    with ours, door, other:
+        line = call_process._Line(call_process.CallServer(door), theirs.detach())
+        exchange = pickle.dumps(Exchange("x", {"model": "openai/x", "messages": HELLO}, 5.0))
+        at_once = packed(Call(1, exchange, tells_text=False)) + packed(Cancel(1))
+        # Of the second one it says that it cannot read it.
+        ours.sendall(at_once + packed(Call(2, b"", tells_text=False)))
+        await asyncio.to_thread(ours.recv, 1)
+        await until(lambda: not line._tasks)
+        line._frames.close()
+
+
+def test_a_loop_that_stands_still_meanwhile_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(call_processes, "MANY_CALLS", 1)
+    with ScriptedModelServer(lambda _: "fine") as server:
+        model = LiteLLMModel("openai", "scripted", base_url=server.url, processes=1)
+        idle = asyncio.new_event_loop()
+        idle.run_until_complete(model.complete(HELLO))
+        asyncio.run(ready_process())
+        idle.run_until_complete(model.complete(HELLO))
+        [process] = CallThread.current().processes._processes
+        socket_of_line = os.readlink(f"/proc/self/fd/{process._lines[idle]._frames._descriptor}")
+        assert socket_of_line in open_sockets()
+        del process
+        asyncio.run(model.close())
+        idle.close()
+        gc.collect()
+        assert socket_of_line not in open_sockets()
 
 
 # --------------------------------------------------------------------------------------------- when it is used

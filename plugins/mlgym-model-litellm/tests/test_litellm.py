@@ -7,6 +7,8 @@ import datetime
 import email.utils
 import importlib.metadata
 import json
+import logging
+import os
 import pickle
 import subprocess
 import sys
@@ -544,7 +546,9 @@ async def test_a_server_whose_address_is_in_the_environment_needs_no_key(monkeyp
         # Whoever has a key there sends it, and is told to look at it.
         monkeypatch.setenv("OPENAI_API_KEY", CANARY)
         server.add(wrong_key())
-        with pytest.raises(ModelError, match=r"refuses the key \(401\)\. Look at the provider's environment variable"):
+        with pytest.raises(
+            ModelError, match=r"refuses the key \(401\)\. Look at the environment variable OPENAI_API_KEY\."
+        ):
             await model.complete(HELLO)
         assert server.requests[2].headers["authorization"] == f"Bearer {CANARY}"
         await model.close()
@@ -651,6 +655,26 @@ def test_keys_are_those_of_now(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "sk-canary-1" not in secret_values()
     monkeypatch.delenv("MY_API_KEY")
     assert "sk-canary-2" not in secret_values()
+
+
+@pytest.mark.parametrize("variable", ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GROQ_API_KEY"])
+@pytest.mark.parametrize("value", ["", "  "])
+def test_a_key_that_is_set_to_nothing_is_none(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    model = LiteLLMModel(variable.partition("_")[0].lower(), "some-model")
+    with pytest.raises(UsageError, match=f"needs a key: set the environment variable {variable}"):
+        model.check()
+    assert os.environ[variable] == value
+
+
+async def test_failures_that_go_on_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    with ScriptedModelServer([server_error()] * 3 + ["fine"]) as server:
+        model = LiteLLMModel("openai", "scripted", base_url=server.url, retry_pause=0.01)
+        with caplog.at_level(logging.INFO, "mlgym"):
+            await model.complete(HELLO)
+        await model.close()
+    levels = [record.levelname for record in caplog.records if "It is tried again" in record.message]
+    assert levels == ["INFO", "WARNING", "INFO"]
 
 
 # --------------------------------------------------------------------------------------------- exchanges

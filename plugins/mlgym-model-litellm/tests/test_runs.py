@@ -147,7 +147,8 @@ def test_an_episode_without_a_key_and_with_every_kind_of_fault(runs: Runs, tmp_p
     assert sum(one["estimated"] for one in calls) == 1
     assert calls[1]["tool_calls"][0]["arguments"] is None
     assert run["completed"] == 1
-    assert len(done.stderr.splitlines()) <= 4, done.stderr
+    # One of them says that the server fails again and again.
+    assert len(done.stderr.splitlines()) <= 5, done.stderr
 
 
 @pytest.mark.slow

@@ -92,7 +92,9 @@ def _of_file(path: Path, variables: Collection[str]) -> jinja2.Template:
         unknown = find_undeclared_variables(parsed) - set(variables) - set(_own_names(parsed))
         template = _ENVIRONMENT.from_string(source)
     except jinja2.TemplateSyntaxError as error:
-        raise UsageError(f"Line {error.lineno} of the prompt {path} is no Jinja template: {error.message}.") from None
+        raise UsageError(
+            f"Line {error.lineno} of the prompt {path} is no Jinja template: {str(error.message).rstrip('.')}."
+        ) from None
     if unknown:
         meant = did_you_mean(sorted(unknown), variables)
         raise UsageError(

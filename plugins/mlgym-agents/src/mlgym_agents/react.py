@@ -58,7 +58,12 @@ class ReactAgent(Agent):
             UsageError: if a prompt of the user's cannot be rendered.
         """
         tools = _names(env.tools)
-        known = {"task": env.task, "limits": env.limits, "tools": tools, "left": remaining(env)}
+        known = {
+            "task": env.task,
+            "limits": env.limits,
+            "tools": tools,
+            "left": remaining(env, validates="validate" in tools),
+        }
         return [
             {"role": "system", "content": self._prompts.render("react_system", **known)},
             {"role": "user", "content": self._prompts.render("react_task", **known)},
@@ -89,7 +94,7 @@ class ReactAgent(Agent):
             if not reply.tool_calls:
                 cut_off = reply.finish_reason == "length"
                 reminder = self._prompts.render("react_reminder", tools=names, cut_off=cut_off)
-                conversation.add_reminder(f"{reminder}\n\n{remaining_line(env)}")
+                conversation.add_reminder(f"{reminder}\n\n{remaining_line(env, validates='validate' in names)}")
 
     async def _act(
         self, env: AsyncEnv, tools: Sequence[str], model: EpisodeModel, conversation: Conversation, reply: ModelReply

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 from mlgym_agents.answers import fenced_blocks
 from mlgym_agents.asking import Asker, Temperature, is_score, model_of, shown_output
@@ -13,7 +12,7 @@ from mlgym_agents.conversation import Conversation
 from mlgym_agents.prompt_samples import SAMPLES
 from mlgym_agents.prompting import Prompts
 from mlgym_agents.remaining import remaining, remaining_line
-from mlgym_core import Agent, AsyncEnv, EpisodeModel, Message, ModelReply, ToolSchema, UsageError
+from mlgym_core import Agent, AsyncEnv, Message, ModelReply, ToolSchema, UsageError
 
 _KNOWN = ("left", "limits", "outputs", "task", "tools")
 PROMPTS = {
@@ -78,12 +77,13 @@ class ThoughtActionAgent(Agent):
         Raises:
             UsageError: if a prompt of the user's cannot be rendered.
         """
+        tools = env.tools
         known = {
             "task": env.task,
             "limits": env.limits,
-            "left": remaining(env),
+            "left": remaining(env, validates=_can_validate(tools)),
             "outputs": self._outputs,
-            "tools": _described(env.tools),
+            "tools": _described(tools),
         }
         return [
             {"role": "system", "content": self._prompts.render("thought_action_system", **known)},
@@ -100,6 +100,7 @@ class ThoughtActionAgent(Agent):
         """
         model = model_of(env)
         tools = env.tools
+        validates = _can_validate(tools)
         conversation = Conversation(self.opening(env))
         malformed = 0
         while not env.is_over:
@@ -112,22 +113,19 @@ class ThoughtActionAgent(Agent):
                 malformed += 1
                 if malformed > self._asker.reminders:
                     return
-                conversation.add_reminder(f"{self._reminder(reply, str(problem), tools)}\n\n{remaining_line(env)}")
+                reminder = self._reminder(reply, str(problem), tools)
+                conversation.add_reminder(f"{reminder}\n\n{remaining_line(env, validates=validates)}")
                 continue
             malformed = 0
             # What a model says of the outcome before it has seen it is not so.
             conversation.add_answer(_as_text(reply, end))
-            await self._act(env, model, conversation, action)
-
-    async def _act(
-        self, env: AsyncEnv, model: EpisodeModel, conversation: Conversation, action: dict[str, Any]
-    ) -> None:
-        observation, *_ = await env.step(action)
-        if env.is_over:
-            return
-        text = shown_output(observation, self._asker.longest_observation(model), model)
-        conversation.add_output(f"{text}\n\n{remaining_line(env)}", is_score=is_score(observation))
-        conversation.keep_outputs(self._outputs, model.count_tokens)
+            observation, *_ = await env.step(action)
+            if env.is_over:
+                return
+            text = shown_output(observation, self._asker.longest_observation(model), model)
+            left = remaining_line(env, validates=validates)
+            conversation.add_output(f"{text}\n\n{left}", is_score=is_score(observation))
+            conversation.keep_outputs(self._outputs, model.count_tokens)
 
     def _reminder(self, reply: ModelReply, problem: str, tools: Sequence[ToolSchema]) -> str:
         return self._prompts.render(
@@ -157,6 +155,10 @@ def _block_of(reply: ModelReply) -> tuple[str, int]:
 def _as_text(reply: ModelReply, end: int) -> ModelReply:
     """Return an answer as it stays in the conversation: its text up to a place, without calls that nobody answers."""
     return dataclasses.replace(reply, text=reply.text[:end].rstrip(), tool_calls=())
+
+
+def _can_validate(tools: Sequence[ToolSchema]) -> bool:
+    return any(tool["name"] == "validate" for tool in tools)
 
 
 def _described(tools: Sequence[ToolSchema]) -> list[dict[str, str]]:

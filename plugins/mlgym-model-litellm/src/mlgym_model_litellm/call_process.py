@@ -12,6 +12,7 @@ import asyncio
 import ctypes
 import gc
 import os
+import pickle
 import signal
 import socket
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 
 from mlgym_core import ModelError
 from mlgym_model_litellm.call_executor import CallExecutor
-from mlgym_model_litellm.exchanges import Answered, OnText, attempt
+from mlgym_model_litellm.exchanges import Answered, Exchange, OnText, attempt
 from mlgym_model_litellm.failures import Failure
 from mlgym_model_litellm.frames import Call, Cancel, Environment, Frames, Outcome, Ready, Text, packed
 from mlgym_model_litellm.library import load
@@ -42,7 +43,7 @@ class CallServer:
         self._door = door
         self._lines: set[_Line] = set()
         self._turns = Turns()
-        self._is_ready = False
+        self._version = 0
 
     async def serve(self) -> None:
         """Serve until the process ends."""
@@ -62,49 +63,55 @@ class CallServer:
             # The kernel closes what is open; LiteLLM would take its time.
             os._exit(0)
         for descriptor in descriptors:
-            self._lines.add(_Line(self, socket.socket(fileno=descriptor)))
+            self._lines.add(_Line(self, descriptor))
 
     def left(self, line: _Line) -> None:
         """Forget a connection that was closed."""
         self._lines.discard(line)
 
-    def prepare(self) -> bool:
-        """Return whether this was not done before."""
-        if self._is_ready:
-            return False
-        load()
-        gc.collect()
-        # What LiteLLM consists of stays. Looking through it for what could go takes a tenth of a second each time.
-        gc.freeze()
-        # Nearly all of a call goes without that search. What lives while answers are awaited would be looked through
-        # again and again, for a twentieth of the time.
-        gc.set_threshold(_NEW_OBJECTS)
-        self._is_ready = True
-        return True
+    def learn(self, environment: Environment) -> bool:
+        """Take over environment variables, unless newer ones are known, and return whether they are the first."""
+        if environment.version > self._version:
+            os.environ.clear()
+            os.environ.update(environment.variables)
+        before, self._version = self._version, max(self._version, environment.version)
+        if before == 0:
+            _prepare()
+        return before == 0
 
-    async def make(self, call: Call, on_text: OnText | None) -> Answered | Failure:
+    async def make(self, exchange: Exchange, on_text: OnText | None) -> Answered | Failure:
         """Make a call when it is its turn."""
-        return await attempt(call.exchange, on_text, self._turns)
+        return await attempt(exchange, on_text, self._turns)
+
+
+def _prepare() -> None:
+    load()
+    gc.collect()
+    # What LiteLLM consists of stays. Looking through it for what could go takes a tenth of a second each time.
+    gc.freeze()
+    # Nearly all of a call goes without that search. What lives while answers are awaited would be looked through again
+    # and again, for a twentieth of the time.
+    gc.set_threshold(_NEW_OBJECTS)
 
 
 class _Line:
     """A connection with an event loop of the parent."""
 
-    def __init__(self, server: CallServer, connection: socket.socket) -> None:
+    def __init__(self, server: CallServer, descriptor: int) -> None:
         self._server = server
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._frames = Frames(connection, self._received, self._lost)
+        self._frames = Frames(descriptor, self._received, self._lost)
 
     def _received(self, message: Any) -> None:
         if isinstance(message, Environment):
-            os.environ.clear()
-            os.environ.update(message.variables)
-            if self._server.prepare():
+            if self._server.learn(message):
                 self._frames.write(packed(Ready()))
         elif isinstance(message, Call):
-            self._tasks[message.number] = asyncio.create_task(self._make(message))
-        elif isinstance(message, Cancel) and (task := self._tasks.get(message.number)) is not None:
-            task.cancel()
+            task = self._tasks[message.number] = asyncio.create_task(self._make(message))
+            # Not by the task itself: one that is cancelled at once does not even begin.
+            task.add_done_callback(lambda _: self._tasks.pop(message.number, None))
+        elif isinstance(message, Cancel) and message.number in self._tasks:
+            self._tasks[message.number].cancel()
 
     def _lost(self) -> None:
         for task in self._tasks.values():
@@ -117,15 +124,16 @@ class _Line:
         def tell(text: str) -> None:
             self._frames.write(packed(Text(number, text)))
 
-        outcome: Answered | Failure
         try:
-            outcome = await self._server.make(call, tell if call.tells_text else None)
-            frame = packed(Outcome(number, outcome))
+            exchange: Exchange = pickle.loads(call.exchange)  # noqa: S301 - see `frames`
+        except Exception:  # noqa: BLE001 - it may hold objects of classes that are not found here
+            self._frames.write(packed(Outcome(number, None)))
+            return
+        try:
+            frame = packed(Outcome(number, await self._server.make(exchange, tell if call.tells_text else None)))
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - somebody may wait for an outcome
-            broken = ModelError(f"A call of {call.exchange.model} broke: {error!r}.")
+            broken = ModelError(f"A call of {exchange.model} broke: {error!r}.")
             frame = packed(Outcome(number, Failure(broken, retry=False, may_cost=True)))
-        finally:
-            del self._tasks[number]
         self._frames.write(frame)
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -194,6 +195,9 @@ class _CallProcess:
         self._ended = ended
         self._is_closed = False
         self._lines: dict[asyncio.AbstractEventLoop, _Line] = {}
+        self._variables: Mapping[Any, Any] | None = None
+        self._version = 0
+        self._telling = threading.Lock()
         self._door, theirs = socket.socketpair()
         self._door.setblocking(False)
         with theirs:
@@ -233,20 +237,24 @@ class _CallProcess:
             line = self._lines[loop] = _Line(self, self._connected())
         return line
 
-    def _connected(self) -> socket.socket:
+    def _connected(self) -> int:
         ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                socket.send_fds(self._door, [b"+"], [theirs.fileno()])
-            except OSError:
-                ours.close()
-                raise
-        return ours
+        with ours, theirs:
+            socket.send_fds(self._door, [b"+"], [theirs.fileno()])
+            return ours.detach()
 
     def _drop_lines_of_closed_loops(self) -> None:
         for loop in tuple(self._lines):
             if loop.is_closed() and (line := self._lines.pop(loop, None)) is not None:
                 line.close()
+
+    def environment(self, known: int) -> Environment | None:
+        """Return the environment variables as they are now, unless this is the version that somebody knows."""
+        with self._telling:
+            if raw_variables() != self._variables:
+                self._variables = dict(raw_variables())
+                self._version += 1
+            return None if known == self._version else Environment(self._version, decoded(self._variables))
 
     def has_begun(self) -> None:
         """Take calls: it has said that it is ready."""
@@ -277,12 +285,12 @@ class _CallProcess:
 class _Line:
     """A connection of the running event loop with a call process."""
 
-    def __init__(self, process: _CallProcess, connection: socket.socket) -> None:
+    def __init__(self, process: _CallProcess, descriptor: int) -> None:
         self._process = process
         self._loop = asyncio.get_running_loop()
-        self._frames = Frames(connection, self._received, self._lost)
-        self._variables: Mapping[Any, Any] = {}
-        self._waiting: dict[int, tuple[asyncio.Future[Answered | Failure], str, OnText | None]] = {}
+        self._frames = Frames(descriptor, self._received, self._lost)
+        self._version = 0
+        self._waiting: dict[int, tuple[asyncio.Future[Answered | Failure | None], str, OnText | None]] = {}
         self._numbers = 0
 
     @property
@@ -296,25 +304,25 @@ class _Line:
         return self._frames.is_closed
 
     def tell_variables(self) -> None:
-        """Tell the process the environment variables, if they are not those that it was told."""
-        if raw_variables() != self._variables:
-            self._variables = dict(raw_variables())
-            self._frames.write(packed(Environment(decoded(self._variables))))
+        """Tell the process the environment variables, if they are not those that it was told here."""
+        if (environment := self._process.environment(self._version)) is not None:
+            self._version = environment.version
+            self._frames.write(packed(environment))
 
     async def attempt(self, exchange: Exchange, on_text: OnText | None) -> Answered | Failure | None:
-        """Ask a provider once, from there. None if that cannot be: the question cannot travel."""
+        """Ask a provider once, from there. None if the question cannot travel."""
         self._numbers += 1
         number = self._numbers
         self._process.last_began = time.monotonic()
         try:
-            frame = packed(Call(number, exchange, on_text is not None))
+            packed_exchange = pickle.dumps(exchange, pickle.HIGHEST_PROTOCOL)
         except Exception:  # noqa: BLE001 - what agents put into messages may raise anything
             # LiteLLM makes of such values what it can.
             return None
-        future: asyncio.Future[Answered | Failure] = self._loop.create_future()
+        future: asyncio.Future[Answered | Failure | None] = self._loop.create_future()
         self._waiting[number] = future, exchange.model, on_text
         self.tell_variables()
-        self._frames.write(frame)
+        self._frames.write(packed(Call(number, packed_exchange, on_text is not None)))
         try:
             return await future
         except asyncio.CancelledError:
@@ -343,7 +351,10 @@ class _Line:
                 future.set_result(Failure(error, retry=True, may_cost=True))
 
     def close(self) -> None:
-        """Close it, when its event loop gets to that; from any thread. Calls that still go on have failed."""
+        """Close it, from any thread: when its event loop gets to that. Calls that still go on have failed.
+
+        Where the loop never does, it is closed as garbage.
+        """
         if self._loop.is_closed():
             self._frames.close()
             return

@@ -6,6 +6,7 @@ import asyncio
 import os
 import selectors
 import threading
+import weakref
 from collections.abc import Coroutine
 from typing import Any
 
@@ -34,7 +35,7 @@ class CallThread:
         self._loop = asyncio.SelectorEventLoop(selectors.PollSelector())
         self._loop.set_default_executor(CallExecutor())
         self.processes = CallProcesses(self._loop)
-        self._users = 0
+        self._users: weakref.WeakKeyDictionary[object, asyncio.Semaphore | None] = weakref.WeakKeyDictionary()
         self._thread = threading.Thread(target=self._run, name="mlgym-litellm", daemon=True)
         self._thread.start()
 
@@ -54,16 +55,26 @@ class CallThread:
         """Run a coroutine there. Cancelling this cancels it."""
         return await run_on(self._loop, coroutine)
 
-    def enter(self) -> None:
-        """Count a model that has connections."""
-        with self._lock:
-            self._users += 1
+    def enter(self, user: object, places: int | None) -> asyncio.Semaphore | None:
+        """Count a model that has connections, if it is not counted.
 
-    async def leave(self) -> None:
+        Args:
+            user: The model.
+            places: How many calls it makes at the same time at most.
+
+        Returns:
+            What its calls wait for in this thread's event loop, if there is such a limit.
+        """
+        with self._lock:
+            if user not in self._users:
+                self._users[user] = None if places is None else asyncio.Semaphore(places)
+            return self._users[user]
+
+    async def leave(self, user: object) -> None:
         """Count it no more. The last one closes the connections, which models share, and ends the processes."""
         with self._lock:
-            self._users -= 1
-            last = self._users == 0
+            self._users.pop(user, None)
+            last = not self._users
         if last and self not in _of_parents:
             await self.call(self._close())
 

@@ -26,6 +26,8 @@ _REFUSED = frozenset({400, 413, 422})
 _WRAPPINGS = re.compile(r"\A(?:(?:[A-Za-z]+Exception )?(?:litellm\.)?[A-Za-z]+(?:Error|Exception)(?:: | - ))+")
 _OBJECT = re.compile(r" ssl:(?:<[^>]*>|default)")
 """What aiohttp says of a connection besides its address."""
+_ADVICE = re.compile(r"Handle with `litellm\.\w+`\.?")
+"""What LiteLLM tells its programmers."""
 _UNSURE = frozenset({None, 200, 500})
 """What LiteLLM has as the status of an error that it does not know: also where the server said something else."""
 _NO_MONEY = ("insufficient_quota", "exceeded your current quota", "billing")
@@ -181,7 +183,7 @@ def _said(error: Exception) -> str:
         return page
     if "Traceback" in text:
         return "its answer cannot be read."
-    return " ".join(_OBJECT.sub("", text).split())
+    return " ".join(_ADVICE.sub("", _OBJECT.sub("", text)).split())
 
 
 def _message_in(text: str) -> str:

@@ -7,14 +7,15 @@ travels as texts within.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import pickle
-import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mlgym_model_litellm.exchanges import Answered, Exchange
+from mlgym_model_litellm.exchanges import Answered
 from mlgym_model_litellm.failures import Failure
 
 _HEAD = struct.Struct(">Q")
@@ -24,8 +25,14 @@ _MOST_AT_ONCE = 256 * 1024
 
 @dataclass(frozen=True)
 class Environment:
-    """To a call process: the environment variables from now on."""
+    """To a call process: the environment variables from now on.
 
+    Attributes:
+        version: Tells which is newer, since they may come over several connections.
+        variables: All of them.
+    """
+
+    version: int
     variables: Mapping[str, str]
 
 
@@ -39,13 +46,13 @@ class Call:
     """To a call process: ask a provider.
 
     Attributes:
-        number: Tells the calls of a process apart.
-        exchange: What to ask, and whom.
+        number: Tells the calls of a connection apart.
+        exchange: A pickled `Exchange`: what to ask, and whom. What agents put into it may be readable nowhere else.
         tells_text: Whether to send the text of the answer in parts as it comes.
     """
 
     number: int
-    exchange: Exchange
+    exchange: bytes
     tells_text: bool
 
 
@@ -66,10 +73,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Outcome:
-    """From a call process: what came of a call."""
+    """From a call process: what came of a call. Nothing if it could not read what to ask."""
 
     number: int
-    outcome: Answered | Failure
+    outcome: Answered | Failure | None
 
 
 def packed(message: object) -> bytes:
@@ -86,62 +93,80 @@ class Frames:
     """One end of a connection, of the running event loop.
 
     Args:
-        connection: Is closed with it.
+        descriptor: Of the connection's socket, which is closed with this, also if nobody does.
         received: Is called with each message.
-        lost: Is called when the other end is gone.
+        lost: Is called when the connection is: the other end is gone, or nobody knows where the next message begins.
     """
 
-    def __init__(
-        self, connection: socket.socket, received: Callable[[Any], None], lost: Callable[[], None]
-    ) -> None:  # fmt: skip
-        self._connection = connection
+    # Neither a transport of asyncio's nor a socket: both warn where their event loop is closed before them.
+    def __init__(self, descriptor: int, received: Callable[[Any], None], lost: Callable[[], None]) -> None:
+        self._descriptor = descriptor
         self._received = received
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._incoming = bytearray()
         self._outgoing = bytearray()
-        connection.setblocking(False)
-        # A transport of asyncio's could not be closed any more once its loop is.
-        self._loop.add_reader(connection, self._read)
+        os.set_blocking(descriptor, False)
+        self._loop.add_reader(descriptor, self._read)
+
+    @contextlib.contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Lose the connection if something breaks in between: an interrupt, or a message that cannot be read."""
+        try:
+            yield
+        except BaseException:
+            self._lose()
+            raise
+
+    def _lose(self) -> None:
+        self.close()
+        self._lost()
 
     def _read(self) -> None:
-        try:
-            data = self._connection.recv(_MOST_AT_ONCE)
-        except (BlockingIOError, InterruptedError):
+        if self.is_closed:
+            # The loop had been about to do this.
             return
-        except OSError:
-            data = b""
-        if not data:
-            self.close()
-            self._lost()
-            return
-        self._incoming += data
-        while len(self._incoming) >= _HEAD.size:
-            (length,) = _HEAD.unpack_from(self._incoming)
-            end = _HEAD.size + length
-            if len(self._incoming) < end:
+        with self._whole():
+            try:
+                data = os.read(self._descriptor, _MOST_AT_ONCE)
+            except (BlockingIOError, InterruptedError):
                 return
-            content = bytes(self._incoming[_HEAD.size : end])
-            del self._incoming[:end]
-            self._received(pickle.loads(content))  # noqa: S301 - see above
+            except OSError:
+                data = b""
+            if not data:
+                self._lose()
+                return
+            self._incoming += data
+            while len(self._incoming) >= _HEAD.size:
+                (length,) = _HEAD.unpack_from(self._incoming)
+                end = _HEAD.size + length
+                if len(self._incoming) < end:
+                    return
+                content = bytes(self._incoming[_HEAD.size : end])
+                del self._incoming[:end]
+                self._received(pickle.loads(content))  # noqa: S301 - see above
 
     def write(self, frame: bytes) -> None:
         """Send what `packed` returned. Goes nowhere if the other end is gone."""
         if self.is_closed:
             return
-        waits = bool(self._outgoing)
-        self._outgoing += frame
-        if not waits and not self._sent():
-            self._loop.add_writer(self._connection, self._write_more)
+        with self._whole():
+            waits = bool(self._outgoing)
+            self._outgoing += frame
+            if not waits and not self._sent():
+                self._loop.add_writer(self._descriptor, self._write_more)
 
     def _write_more(self) -> None:
-        if self._sent():
-            self._loop.remove_writer(self._connection)
+        if self.is_closed:
+            return
+        with self._whole():
+            if self._sent():
+                self._loop.remove_writer(self._descriptor)
 
     def _sent(self) -> bool:
         """Send as much as the other end takes, and return whether that is all."""
         try:
-            del self._outgoing[: self._connection.send(self._outgoing)]
+            del self._outgoing[: os.write(self._descriptor, self._outgoing)]
         except (BlockingIOError, InterruptedError):
             return False
         except OSError:
@@ -152,11 +177,20 @@ class Frames:
     @property
     def is_closed(self) -> bool:
         """Whether the connection is closed."""
-        return self._connection.fileno() < 0
+        return self._descriptor < 0
 
     def close(self) -> None:
         """Close the connection at once. The loop may have been closed before."""
-        if not self.is_closed and not self._loop.is_closed():
-            self._loop.remove_reader(self._connection)
-            self._loop.remove_writer(self._connection)
-        self._connection.close()
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        if not self._loop.is_closed():
+            self._loop.remove_reader(descriptor)
+            self._loop.remove_writer(descriptor)
+        os.close(descriptor)
+
+    def __del__(self) -> None:
+        # Its event loop is gone, too: that would still watch it.
+        if (descriptor := getattr(self, "_descriptor", -1)) >= 0:
+            self._descriptor = -1
+            os.close(descriptor)

@@ -26,12 +26,15 @@ from mlgym_model_litellm.exchanges import OUR_OWN, Answered, Exchange, OnText
 from mlgym_model_litellm.failures import Failure, pause_before, shortened
 from mlgym_model_litellm.library import load
 from mlgym_model_litellm.prices import Price, is_possible, price_in_file, price_in_table
-from mlgym_model_litellm.secrets import redacted, redacted_reply, redacted_so_far, secret_values
+from mlgym_model_litellm.secrets import redacted, redacted_reply, redacted_so_far, secret_values, variables_of_keys
 
 _log = logging.getLogger("mlgym")
 _NO_KEY = "none"
 """What servers get that want no key: clients insist on one."""
 _SECONDS_BETWEEN_PARTS = 0.1
+_TOLD_AFTER = 2
+"""Failed attempts."""
+_SECONDS_BETWEEN_WARNINGS = 60.0
 _OTHER_WAYS = ("AWS_", "VERTEX", "GOOGLE_APPLICATION")
 """Variables that need not be set, since these clouds also take keys from files and machines."""
 _SECRET_PARAMETER = re.compile(r"key|secret|password|credential|headers|token(?!s|_ids)")
@@ -127,7 +130,7 @@ class LiteLLMModel(Model):
         self._context_tokens = context_tokens
         self._answer_tokens = answer_tokens
         self._thread: CallThread | None = None
-        self._places: asyncio.Semaphore | None = None
+        self._told = -math.inf
 
     # --------------------------------------------------------------------------------- before any episode
 
@@ -172,7 +175,7 @@ class LiteLLMModel(Model):
                 raise UsageError(
                     "The model's option api_key_variable is no name of a variable. It is not the key itself."
                 )
-            if not os.environ.get(self._key_variable):
+            if not os.environ.get(self._key_variable, "").strip():
                 raise UsageError(f"{self._id} needs a key: set the environment variable {self._key_variable}.")
             return
         library = load()
@@ -186,7 +189,8 @@ class LiteLLMModel(Model):
             raise UsageError(f"LiteLLM knows no provider of {self._called!r}: write PROVIDER/NAME.{meant}")
         if self._base_url is not None:
             return
-        missing: list[str] = library.validate_environment(model=self._called)["missing_keys"]
+        with _without_blank_keys():
+            missing: list[str] = library.validate_environment(model=self._called)["missing_keys"]
         # LiteLLM asks for addresses, too, which have defaults, and does not know of this one.
         keys = [name for name in missing if name.endswith(("_KEY", "_TOKEN")) and not name.startswith(_OTHER_WAYS)]
         if keys == ["AZURE_API_KEY"] and os.environ.get("AZURE_AD_TOKEN"):
@@ -258,14 +262,19 @@ class LiteLLMModel(Model):
             if isinstance(outcome, Answered):
                 return self._finished(outcome, time.perf_counter() - began), sampling
             tried += 1
-            message = shortened(redacted(str(outcome.error), self._secrets))
+            message = _as_sentence(shortened(redacted(str(outcome.error), self._secrets)))
             if call is not None and outcome.may_cost:
                 call.attempt_failed(message, completion_tokens=outcome.completion_tokens)
             if not outcome.retry or tried > self._retries:
                 times = f" It was tried {tried} times." if tried > 1 else ""
                 raise type(outcome.error)(message + self._near_misses(outcome.error) + times)
             pause = pause_before(tried, outcome.after, self._retry_pause)
-            _log.info("%s It is tried again in %.1f s.", message, pause)
+            # After the second time, people who see nothing happen want to know why; of many episodes, one says it.
+            is_news = tried == _TOLD_AFTER and time.monotonic() - self._told >= _SECONDS_BETWEEN_WARNINGS
+            if is_news:
+                self._told = time.monotonic()
+            level = logging.WARNING if is_news else logging.INFO
+            _log.log(level, "%s It is tried again in %.1f s.", message, pause)
             if call is None:
                 await asyncio.sleep(pause)
             else:
@@ -273,17 +282,14 @@ class LiteLLMModel(Model):
 
     async def _exchanged(self, exchange: Exchange, call: ModelCall | None) -> Answered | Failure:
         """Make one attempt."""
-        thread = CallThread.current()
-        if self._thread is not thread:
-            # It is the first attempt, or the first after a fork, which threads do not survive.
-            self._thread = thread
-            self._places = None if self._concurrency is None else asyncio.Semaphore(self._concurrency)
-            thread.enter()
+        # Another one than before after a fork, which threads do not survive.
+        thread = self._thread = CallThread.current()
+        places = thread.enter(self, self._concurrency)
         attempt = functools.partial(thread.processes.attempt, exchange, self._processes, self._teller(call))
-        if self._places is None:
+        if places is None:
             return await attempt()
         # Calls of all event loops share the places.
-        return await thread.call(_placed(self._places, attempt))
+        return await thread.call(_placed(places, attempt))
 
     def _teller(self, call: ModelCall | None) -> OnText | None:
         """Return what tells a call the parts of an answer: in its event loop, not too often, without keys."""
@@ -330,7 +336,7 @@ class LiteLLMModel(Model):
         """Close connections."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            await thread.leave()
+            await thread.leave(self)
 
     # -------------------------------------------------------------------------------------------- keys
 
@@ -346,7 +352,7 @@ class LiteLLMModel(Model):
         """Whether a server gets none: at an address of the user's, it must not get the one that is for the provider."""
         # The address may also be in the environment: `check` refuses OpenAI's without a key.
         return self._base_url is not None or (
-            self._called.startswith("openai/") and not os.environ.get("OPENAI_API_KEY")
+            self._called.startswith("openai/") and not os.environ.get("OPENAI_API_KEY", "").strip()
         )
 
     @property
@@ -354,7 +360,15 @@ class LiteLLMModel(Model):
         """Where the key comes from, in words; None if none is sent."""
         if self._key_variable is not None:
             return f"the environment variable {self._key_variable}"
-        return None if self._has_no_key else "the provider's environment variable, which must hold the key"
+        return None if self._has_no_key else self._usual_key_source
+
+    @functools.cached_property
+    def _usual_key_source(self) -> str:
+        provider = self._called.partition("/")[0].upper()
+        names = sorted(name for name in variables_of_keys() if name.startswith(f"{provider}_"))
+        if not names:
+            return "the provider's environment variable, which must hold the key"
+        return f"the environment variable {' or '.join(names)}"
 
     @property
     def _secrets(self) -> tuple[str, ...]:
@@ -426,11 +440,27 @@ class LiteLLMModel(Model):
         return did_you_mean([name], [one.removeprefix(f"{provider}/") for one in known])
 
 
+@contextlib.contextmanager
+def _without_blank_keys() -> Iterator[None]:
+    """Take away keys that are set to nothing, as a forgotten secret is: LiteLLM takes them for keys."""
+    blank = {name: value for name in variables_of_keys() if not (value := os.environ[name]).strip()}
+    for name in blank:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(blank)
+
+
 async def _placed(
     places: asyncio.Semaphore, attempt: Callable[[], Awaitable[Answered | Failure]]
 ) -> Answered | Failure:  # fmt: skip
     async with places:
         return await attempt()
+
+
+def _as_sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 
 def _whole(value: object) -> int | None:

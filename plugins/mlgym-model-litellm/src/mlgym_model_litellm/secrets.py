@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -38,6 +39,11 @@ def _keys_in_environment() -> frozenset[str]:
         keys = frozenset(value for name, value in decoded(variables).items() if _SECRET_NAME.search(name))
         _keys = variables, keys
     return keys
+
+
+def variables_of_keys() -> list[str]:
+    """Return the names of the environment variables that are named like keys."""
+    return [name for name in os.environ if _SECRET_NAME.search(name)]
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:

@@ -70,7 +70,12 @@ class ExecAgent(Agent):
 
     def _task_text(self, env: AsyncEnv) -> str:
         tools = [str(tool["name"]) for tool in env.tools]
-        known = {"task": env.task, "limits": env.limits, "tools": tools, "left": remaining(env)}
+        known = {
+            "task": env.task,
+            "limits": env.limits,
+            "tools": tools,
+            "left": remaining(env, validates="validate" in tools),
+        }
         return self._prompts.render("exec_task", **known)
 
     async def run(self, env: AsyncEnv) -> None:
