@@ -393,6 +393,17 @@ class TestEventLoops:
         assert [request.headers["authorization"] for request in server.requests] == [f"Bearer {key}" for key in keys]
 
 
+async def test_a_program_without_variables_has_processes_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    load()
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(call_processes, "MANY_CALLS", 1)
+    with ScriptedModelServer(lambda _: "fine") as server:
+        async with model_of(server.url) as model:
+            await model.complete(HELLO)
+            assert await ready_process()
+
+
 def test_an_interrupt_in_the_middle_of_a_message_ends_only_what_went_on(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = Frames._sent
 
