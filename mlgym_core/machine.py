@@ -1,4 +1,4 @@
-"""What machine a run was played on, so that its times can be read."""
+"""The machine: how much of it there is to be used, and what a run says of it, so that its times can be read."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 
+def usable_processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def describe_machine() -> dict[str, Any]:
     """Return the processor's name, how many of them this process may use, and the memory in bytes."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "processor": _processor_name() or platform.machine(),
-        "processors": count,
+        "processors": usable_processors(),
         "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
     }
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future
+
+from mlgym_core.machine import usable_processors
 
 
 class Places:
@@ -67,11 +68,7 @@ class Places:
                 yield given
 
 
-def _for_each_processor() -> Places:
-    return Places(len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1)
-
-
-_places = _for_each_processor()
+_places = Places(usable_processors())
 
 
 def place_to_grade() -> contextlib.AbstractAsyncContextManager[None]:
@@ -82,7 +79,7 @@ def place_to_grade() -> contextlib.AbstractAsyncContextManager[None]:
 def _begin_anew() -> None:
     """Forget who has places in the parent of a fork."""
     global _places
-    _places = _for_each_processor()
+    _places = Places(usable_processors())
 
 
 os.register_at_fork(after_in_child=_begin_anew)

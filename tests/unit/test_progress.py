@@ -60,6 +60,11 @@ def test_no_number_is_cut_on_80_columns(status: str) -> None:
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_a_score_of_an_episode_that_something_ended_says_what() -> None:
+    ended = result().model_copy(update={"error": "The provider refused it.", "exit_reason": "error"})
+    assert "done (error)  final -0.2506: The provider refused it." in result_line(ended)
+
+
 def test_the_live_table_fits_too() -> None:
     plan = EpisodePlan(id="e", task="games/prisoners-dilemma", agent="baseline", repeat=0)
     progress = ProgressTable([plan], quiet=True)

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agents_support import Player
+from agents_support import Player, call
 
 from mlgym_agents import prompting, react, thought_action
 from mlgym_agents.exec import agent as exec_agent
+from mlgym_agents.remaining import _money
 from mlgym_agents.tree import agent as tree_agent
 from mlgym_core import UsageError
+from mlgym_core.testing import ScriptedAnswer
 
 AGENTS = ("react", "thought-action", "tree-search")
 SYSTEMS = {"react": "react_system", "thought-action": "thought_action_system", "tree-search": "tree_system"}
@@ -40,31 +42,47 @@ async def test_the_prompt_that_is_shown_is_the_one_that_is_sent(playing: Player)
     assert bool(tools) == (playing.agent == "react")
 
 
-@pytest.mark.parametrize(
-    "limits",
-    [
-        {"max_run_cost": 0.00001, "max_run_tokens": 200_000, "max_run_time": 3600.0, "max_time": 7200.0},
-        {"tools": ("write_file", "submit")},
-    ],
-)
-async def test_the_same_holds_with_limits_of_the_run_and_other_tools(
-    playing: Player, limits: dict[str, Any]
-) -> None:  # fmt: skip
-    if "tools" in limits and playing.agent == "tree-search":
-        pytest.skip("It cannot do without a shell and validations.")
+async def test_the_same_holds_with_limits_of_the_run(playing: Player) -> None:
+    limits: dict[str, Any] = {
+        "max_run_cost": 0.00001,
+        "max_run_tokens": 200_000,
+        "max_run_time": 3600.0,
+        "max_time": 7200.0,
+    }
     messages, _ = await playing.opening({}, **limits)
     await playing(["Hm."] * 10, **limits)
-    shown = playing.requests[0]["messages"]
-    assert shown == messages
+    assert playing.requests[0]["messages"] == messages
     text = "\n".join(message["content"] for message in messages)
-    if "tools" not in limits:
-        for left in ("60 min", "0.00001 USD", "200,000 tokens", "20 validations"):
-            assert left in text
-    else:
-        # Nothing that is not on offer.
-        asked = json.dumps(playing.requests)
-        for missing in ("validations", "ls -l", "cat >"):
-            assert missing not in asked
+    for left in ("60 min", "0.00001 USD", "200,000 tokens", "20 validations"):
+        assert left in text
+
+
+@pytest.mark.parametrize(
+    ("agent", "writes"),
+    [
+        ("react", call("write_file", {"path": "answer.txt", "content": "0.5"})),
+        ("thought-action", ScriptedAnswer(text="I write.\n```\nwrite_file answer.txt 0.5\n```")),
+    ],
+)
+async def test_nothing_is_told_of_tools_that_are_not_on_offer(
+    play: Player, agent: str, writes: ScriptedAnswer
+) -> None:  # fmt: skip
+    play.agent = agent
+    result = await play([writes, *["Hm."] * 5], tools=("write_file", "submit"))
+    assert result.steps == 1
+    # The opening, an output and a reminder.
+    assert len(play.requests) > 2
+    asked = json.dumps(play.requests[-1])
+    for missing in ("validations", "ls -l", "cat >"):
+        assert missing not in asked
+
+
+@pytest.mark.parametrize(
+    ("dollars", "written"),
+    [(2.0, "2.00"), (0.1, "0.10"), (0.05, "0.05"), (1e-5, "0.00001"), (1e-6, "0.000001"), (1e-7, "less than 0.000001")],
+)
+def test_money_is_written_as_people_do(dollars: float, written: str) -> None:
+    assert _money(dollars) == f"{written} USD"
 
 
 async def test_the_same_holds_where_the_context_is_small(playing: Player) -> None:

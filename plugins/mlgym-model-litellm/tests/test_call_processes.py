@@ -479,6 +479,12 @@ async def test_many_calls_start_some(calls: int, most: int, expected: int) -> No
     assert len(server.requests) == calls
 
 
+@pytest.mark.parametrize(("processors", "expected"), [(1, 0), (2, 2), (3, 3), (64, 4)])
+def test_how_many_there_are_usually(monkeypatch: pytest.MonkeyPatch, processors: int, expected: int) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    assert call_processes.usual_number() == expected
+
+
 @pytest.mark.parametrize("program", ["/bin/false", "/nowhere/python"])
 async def test_calls_work_where_processes_cannot_be_started(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     monkeypatch.setattr(call_processes, "MANY_CALLS", 1)

@@ -667,6 +667,23 @@ def test_a_key_that_is_set_to_nothing_is_none(monkeypatch: pytest.MonkeyPatch, v
     assert os.environ[variable] == value
 
 
+def test_so_is_one_in_a_variable_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "  ")
+    with pytest.raises(UsageError, match="set the environment variable MY_KEY"):
+        LiteLLMModel("openai", "x", api_key_variable="MY_KEY").check()
+
+
+async def test_messages_are_sentences_for_users() -> None:
+    said = ["Nothing works", "It broke. Handle with `litellm.InternalServerError`."]
+    with ScriptedModelServer([error_answer(500, text) for text in said for _ in range(2)]) as server:
+        model = LiteLLMModel("openai", "scripted", base_url=server.url, retry_pause=0.01, retries=1)
+        for text in ("Nothing works. It was tried 2 times.", "It broke. It was tried 2 times."):
+            with pytest.raises(ModelError) as caught:
+                await model.complete(HELLO)
+            assert str(caught.value).endswith(text)
+        await model.close()
+
+
 async def test_failures_that_go_on_are_told(caplog: pytest.LogCaptureFixture) -> None:
     with ScriptedModelServer([server_error()] * 3 + ["fine"]) as server:
         model = LiteLLMModel("openai", "scripted", base_url=server.url, retry_pause=0.01)

@@ -114,7 +114,7 @@ class ReactAgent(Agent):
                 scored = is_score(observation)
                 text = shown_output(observation, longest, model)
             if number == len(reply.tool_calls) and not env.is_over:
-                text += f"\n\n{remaining_line(env)}"
+                text += f"\n\n{remaining_line(env, validates='validate' in tools)}"
             conversation.add_result(call, text, is_score=scored)
         return acted
 

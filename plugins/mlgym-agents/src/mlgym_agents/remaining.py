@@ -5,7 +5,7 @@ from __future__ import annotations
 from mlgym_core import AsyncEnv
 
 
-def remaining(env: AsyncEnv, *, validates: bool = True) -> list[str]:
+def remaining(env: AsyncEnv, *, validates: bool) -> list[str]:
     """Return what the episode has left of each thing that is limited, such as `3 steps` and `0.5 USD`.
 
     Args:
@@ -26,7 +26,7 @@ def remaining(env: AsyncEnv, *, validates: bool = True) -> list[str]:
     return parts
 
 
-def remaining_line(env: AsyncEnv, *, validates: bool = True) -> str:
+def remaining_line(env: AsyncEnv, *, validates: bool) -> str:
     """Return the same as a line for the end of a message."""
     return f"[Left: {', '.join(remaining(env, validates=validates))}]"
 

@@ -274,7 +274,7 @@ class TreeSearchAgent(Agent):
 
     def _messages(self, env: AsyncEnv, model: EpisodeModel, tree: Tree, choice: Choice, longest: int) -> list[Message]:
         """Return what asks for a node, with outputs of at most so many tokens, and files if that is less than usual."""
-        known = {"task": env.task, "limits": env.limits, "left": remaining(env)}
+        known = {"task": env.task, "limits": env.limits, "left": remaining(env, validates=True)}
         parent = choice.parent
         best = tree.best
         told = [node for node in tree if node in tree.nodes[-_SUMMARIES:] or node is best]
