@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,12 @@ pytestmark = [
         reason="bwrap or overlays do not work here",
     ),
 ]
+
+
+@pytest.fixture(autouse=True)
+def no_layers_of_others() -> None:
+    """Layers go with the last snapshot that needs them: those of other tests may be in cycles of garbage."""
+    gc.collect()
 
 
 @pytest.fixture
